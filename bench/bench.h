@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The harness of the benchmarks.
+ *
+ * A row is one workload.  It has up to four sides that do the same work: ours, the one a good C
+ * programmer would write by hand, the floor (the least work that still does the job), and one
+ * other.  The harness warms each side up, then lets them take turns (A B C A B C ...)
+ * BENCH_REPETITIONS times, so that whatever disturbs the machine hits all of them, and reports
+ * medians.
+ *
+ * A repetition during which other processes took processor time is repeated a moment later, a
+ * bounded number of times.
+ *
+ * Each bench_<topic>.c is a program that defines its rows; main() is in bench.c:
+ *
+ *      bench_topic            prints the keys of its rows
+ *      bench_topic KEY        measures one row, and prints it as tab-separated lines
+ *
+ * Each row runs in a process of its own (run.sh sees to that), so that no state leaks between rows.
+ * BENCH_ONLY=ours,by_hand,floor,other in the environment measures some of the sides only.
+ */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_REPETITIONS 9
+#define BENCH_RETRIES 12        /* disturbed repetitions repeated, at most, in one row */
+#define BENCH_FILL_NS 100000000 /* how long one repetition of one side should take */
+
+enum bench_side { BENCH_OURS, BENCH_BY_HAND, BENCH_FLOOR, BENCH_OTHER, BENCH_SIDES };
+
+/* What the figures of a row are made of; the last two are per second, and more is better. */
+enum bench_unit { BENCH_NS, BENCH_BYTES, BENCH_MS, BENCH_THOUSANDS, BENCH_MILLIONS };
+
+/* Do the work COUNT times.  Returns the nanoseconds of the part that counts. */
+typedef int64_t bench_run_fn(int64_t count);
+
+/* The worst figure that still meets the target, given the medians of all sides (NAN: none). */
+typedef double bench_limit_fn(const double medians[BENCH_SIDES]);
+
+struct bench_row {
+    const char *key;  /* "W1-hot": one word, starts with the workload's id */
+    const char *work; /* "W1 run, hot" */
+    enum bench_unit unit;
+    bench_run_fn *run[BENCH_SIDES]; /* NULL: no such side */
+    const char *other;              /* name of BENCH_OTHER; NULL: it is there for the limit only */
+    int64_t count;                  /* operations of one repetition; 0: as many as fill it */
+    int cores;                      /* it makes sense with that many only; 0: any */
+    void (*setup)(void);            /* before anything else; may be NULL */
+    bool fresh;                     /* each repetition in a process of its own, without warm-up */
+    int repetitions;                /* 0: BENCH_REPETITIONS, which is the most */
+    const char *target;             /* in words; NULL: none */
+    bench_limit_fn *limit;          /* NULL: none */
+};
+
+/* Defined by each program. */
+extern const struct bench_row bench_rows[];
+extern const size_t bench_row_count;
+
+int64_t bench_now_ns(void);
+void bench_sleep_ns(int64_t delay_ns);
+
+/* Whether SIDE of ROW is there and wanted. */
+bool bench_wanted(const struct bench_row *row, enum bench_side side);
+
+/* Stop the program with a sentence if ERROR, a code or a condition, is not 0. */
+void bench_check(int error, const char *what);
+
+/* How many processors this process may use, at its start. */
+int bench_cores(void);
+
+/* Pin the calling thread to the INDEX-th processor this process may use. */
+void bench_pin(int index);
+
+/* Let the calling thread run on all of them again. */
+void bench_unpin(void);
+
+/* Run WORK on COUNT threads that begin together.  Returns ns until the last has ended. */
+int64_t bench_crew(int count, void (*work)(int index));
+
+/* RUN(COUNT) in a child process; what it returned. */
+int64_t bench_run_fresh(bench_run_fn *run, int64_t count);
+
+/* Processor time in ns that other processes took since an unspecified moment: take differences. */
+int64_t bench_others_ns(void);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * W4, W5: work inside the loop.
+ *
+ *   W4  a coroutine spawns a no-op child and awaits it
+ *   W5  two coroutines yield to one another: ns a yield
+ *
+ * By hand both are chains of libevent callbacks on a base of one thread: a parent that activates
+ * its child which activates its parent; two that activate one another.
+ */
+#include "bench.h"
+#include "by_hand.h"
+#include "floor.h"
+
+#include <anysync.h>
+#include <event2/event.h>
+
+#ifndef FLOOR_HAS_SWITCH
+#define floor_awaits NULL
+#define floor_yields NULL
+#endif
+
+static int noop_body(void *argument, void *result)
+{
+    (void)argument;
+    (void)result;
+    return 0;
+}
+
+static const struct anysync_function noop = {"noop", __FILE__, __LINE__, noop_body, 0, 0, 0};
+
+static int await_body(void *argument, void *result)
+{
+    int64_t count = *(int64_t *)argument;
+    int64_t start = bench_now_ns();
+    struct anysync_future *future;
+
+    for (int64_t i = 0; i < count; i++) {
+        bench_check(anysync_spawn(&noop, NULL, &future), "anysync_spawn");
+        bench_check(anysync_wait(future, NULL, ANYSYNC_FOREVER), "anysync_wait");
+        anysync_future_unref(future);
+    }
+    *(int64_t *)result = bench_now_ns() - start;
+    return 0;
+}
+
+static int yielder_body(void *argument, void *result)
+{
+    (void)result;
+    for (int64_t i = *(int64_t *)argument; i > 0; i--)
+        bench_check(anysync_yield(), "anysync_yield");
+    return 0;
+}
+
+static const struct anysync_function yielder = {
+        "yielder", __FILE__, __LINE__, yielder_body, sizeof(int64_t), 0, 0};
+
+static int yield_body(void *argument, void *result)
+{
+    int64_t half = *(int64_t *)argument / 2;
+    struct anysync_future *pair[2];
+    int64_t start = bench_now_ns();
+
+    for (int i = 0; i < 2; i++)
+        bench_check(anysync_spawn(&yielder, &half, &pair[i]), "anysync_spawn");
+    bench_check(anysync_wait_all(pair, 2, ANYSYNC_FOREVER), "anysync_wait_all");
+    *(int64_t *)result = bench_now_ns() - start;
+    for (int i = 0; i < 2; i++)
+        anysync_future_unref(pair[i]);
+    return 0;
+}
+
+static const struct anysync_function awaits = {
+        "awaits", __FILE__, __LINE__, await_body, sizeof(int64_t), sizeof(int64_t), 0};
+static const struct anysync_function yields = {
+        "yields", __FILE__, __LINE__, yield_body, sizeof(int64_t), sizeof(int64_t), 0};
+
+static int64_t ours_await(int64_t count)
+{
+    int64_t elapsed;
+
+    bench_check(anysync_run(&awaits, &count, &elapsed, ANYSYNC_FOREVER), "anysync_run");
+    return elapsed;
+}
+
+static int64_t ours_yield(int64_t count)
+{
+    int64_t elapsed;
+
+    bench_check(anysync_run(&yields, &count, &elapsed, ANYSYNC_FOREVER), "anysync_run");
+    return elapsed;
+}
+
+/* --- by hand ---------------------------------------------------------------------------------- */
+
+static struct event *events[2]; /* each activates the other */
+static int64_t left;            /* callbacks to go */
+
+static void on_event(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    if (--left > 0)
+        event_active(*(struct event **)argument, EV_TIMEOUT, 0);
+}
+
+static int64_t callbacks(int64_t count)
+{
+    struct event_base *base = by_hand_base_new();
+    int64_t start;
+
+    for (int i = 0; i < 2; i++)
+        events[i] = event_new(base, -1, 0, on_event, &events[1 - i]);
+    left = count;
+    start = bench_now_ns();
+    event_active(events[0], EV_TIMEOUT, 0);
+    event_base_loop(base, 0);
+    start = bench_now_ns() - start;
+    for (int i = 0; i < 2; i++)
+        event_free(events[i]);
+    event_base_free(base);
+    return start;
+}
+
+static int64_t hand_await(int64_t count)
+{
+    return callbacks(count * 2); /* the child, and the parent again */
+}
+
+static double sixty(const double *medians)
+{
+    (void)medians;
+    return 60;
+}
+
+static double twenty_five(const double *medians)
+{
+    (void)medians;
+    return 25;
+}
+
+const struct bench_row bench_rows[] = {
+        {.key = "W4",
+                .work = "W4 spawn and await",
+                .run = {ours_await, hand_await, floor_awaits},
+                .target = "60",
+                .limit = sixty},
+        {.key = "W5",
+                .work = "W5 yield",
+                .run = {ours_yield, callbacks, floor_yields},
+                .target = "25",
+                .limit = twenty_five},
+};
+const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * W2: the work of W1 from 4, 16 and 64 plain threads at once.
+ *
+ * A repetition begins when all threads stand at a barrier, and ends with the last of them.
+ */
+#include "bench.h"
+#include "by_hand.h"
+#include "floor.h"
+
+#include <anysync.h>
+
+static struct by_hand_loop by_hand;
+static int64_t share; /* of one thread */
+
+static int noop_body(void *argument, void *result)
+{
+    (void)argument;
+    (void)result;
+    return 0;
+}
+
+static const struct anysync_function noop = {"noop", __FILE__, __LINE__, noop_body, 0, 0, 0};
+
+static int by_hand_noop(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+static void ours_work(int index)
+{
+    (void)index;
+    for (int64_t i = 0; i < share; i++)
+        bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
+}
+
+static void hand_work(int index)
+{
+    (void)index;
+    for (int64_t i = 0; i < share; i++)
+        by_hand_run(&by_hand, by_hand_noop, NULL, INT64_MAX);
+}
+
+static int64_t crew(int callers, void (*work)(int index), int64_t count)
+{
+    share = count / callers + 1;
+    return bench_crew(callers, work);
+}
+
+static int64_t ours_4(int64_t count)
+{
+    return crew(4, ours_work, count);
+}
+
+static int64_t ours_16(int64_t count)
+{
+    return crew(16, ours_work, count);
+}
+
+static int64_t ours_64(int64_t count)
+{
+    return crew(64, ours_work, count);
+}
+
+static int64_t hand_4(int64_t count)
+{
+    return crew(4, hand_work, count);
+}
+
+static int64_t hand_16(int64_t count)
+{
+    return crew(16, hand_work, count);
+}
+
+static int64_t hand_64(int64_t count)
+{
+    return crew(64, hand_work, count);
+}
+
+static void set_up(void)
+{
+    by_hand_start(&by_hand);
+}
+
+static double twice_by_hand(const double *medians)
+{
+    return medians[BENCH_BY_HAND] * 2;
+}
+
+const struct bench_row bench_rows[] = {
+        {.key = "W2-4",
+                .work = "W2 4 callers",
+                .unit = BENCH_THOUSANDS,
+                .setup = set_up,
+                .run = {ours_4, hand_4, floor_calls_4}},
+        {.key = "W2-16",
+                .work = "W2 16 callers",
+                .unit = BENCH_THOUSANDS,
+                .setup = set_up,
+                .run = {ours_16, hand_16, floor_calls_16}},
+        {.key = "W2-64",
+                .work = "W2 64 callers",
+                .unit = BENCH_THOUSANDS,
+                .setup = set_up,
+                .run = {ours_64, hand_64, floor_calls_64},
+                .target = "2 x by hand",
+                .limit = twice_by_hand},
+};
+const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

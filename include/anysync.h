@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything of anysync.  Include this one, or the headers below one by one. */
+#ifndef ANYSYNC_H
+#define ANYSYNC_H
+
+#include <anysync/base.h>
+#include <anysync/error.h>
+#include <anysync/executor.h>
+#include <anysync/future.h>
+#include <anysync/io.h>
+#include <anysync/task.h>
+#include <anysync/typed.h>
+
+#endif

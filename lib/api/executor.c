@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Executors: start, stop, and the order of both.
+ *
+ *      IDLE --first use--> RUNNING --shutdown--> STOPPING --worker ends--> STOPPED --start--> RUNNING
+ *        \________________________shutdown______________________________/^
+ *
+ * START   1. a scheduler, the executor's own if it had one before; 2. opened for letters; 3. the thread;
+ *         4. `open` is published: from now on submissions go straight to the mailbox.
+ * STOP    1. `open` is withdrawn: later submissions are refused; 2. a letter asks the loop to stop;
+ *         3. the loop ends its tasks, closes the mailbox and returns; 4. the worker gives the scheduler back,
+ *         marks the executor STOPPED and completes `stopped`, which shutdown waits for; 5. shutdown joins
+ *         the thread.  If nobody waits any more (deadline, asked by the worker itself, executor dropped)
+ *         the worker is an orphan: it detaches and frees itself.
+ *
+ * One lock serves all executors: it is taken when one starts or stops, never to submit.  Schedulers that
+ * worked for an executor stay with it until it is freed, so that a submission that read `open` just before
+ * the stop finds its own executor's mailbox, closed or open again, and nobody else's.
+ */
+#include "api/executor.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "sched/scheduler.h"
+#include "sched/wait.h"
+#include "thread/fork.h"
+#include "thread/local.h"
+#include "thread/lock.h"
+#include "thread/once.h"
+
+#include <errno.h>
+
+enum { STACK_SIZE = 256 * 1024, LEAST_STACK = 16 * 1024, MOST_STACK = 1 << 30 };
+
+enum state { IDLE, RUNNING, STOPPING, STOPPED };
+
+struct worker {
+    struct anysync_executor *executor; /* [lock] NULL: it was freed */
+    struct asi_scheduler *scheduler;   /* [const] */
+    struct anysync_future *stopped;    /* [const] a reference of the worker's */
+    struct asi_thread thread;
+    unsigned serial; /* [lock] */
+    bool orphan;     /* [lock] nobody will join it */
+    bool holds;      /* [lock] it has a reference to its executor */
+};
+
+struct anysync_executor {
+    struct asi_pointer open; /* [atomic] the scheduler that takes submissions, or NULL */
+    struct asi_refs refs;
+    enum state state;                        /* [lock] */
+    struct anysync_executor_options options; /* [lock] every field filled in */
+    struct worker *worker;                   /* [lock] running or stopping */
+    struct asi_scheduler *spare;             /* [lock] schedulers that worked here before */
+    unsigned workers;                        /* [lock] ever started */
+    struct anysync_executor *next;           /* [lock] all executors */
+};
+
+const struct anysync_executor_options asi_default_options = {.name = "anysync",
+        .nested = ANYSYNC_NESTED_THREAD,
+        .spin = ANYSYNC_SPIN_ADAPTIVE,
+        .stack_size = STACK_SIZE,
+        .grace_ns = ASI_NS_PER_SECOND};
+
+static struct asi_lock lock = ASI_LOCK_INIT;
+static struct anysync_executor global = {.refs = {1},
+        .options = {.name = "anysync",
+                .nested = ANYSYNC_NESTED_THREAD,
+                .spin = ANYSYNC_SPIN_ADAPTIVE,
+                .stack_size = STACK_SIZE,
+                .grace_ns = ASI_NS_PER_SECOND}};
+static struct anysync_executor *all = &global; /* [lock] */
+
+static struct anysync_executor *or_global(struct anysync_executor *executor)
+{
+    return executor ? executor : &global;
+}
+
+/* --- fork ---------------------------------------------------------------------------------------- */
+
+static void before_fork(void)
+{
+    asi_lock_take(&lock);
+}
+
+static void after_fork(void)
+{
+    asi_lock_give(&lock);
+}
+
+/* The workers do not exist here: every executor is as it was before first use. */
+static void in_child(void)
+{
+    asi_lock_reset(&lock);
+    for (struct anysync_executor *executor = all; executor; executor = executor->next) {
+        asi_pointer_set(&executor->open, NULL);
+        executor->state = IDLE;
+        executor->worker = NULL;
+        executor->workers = 0;
+    }
+}
+
+static void prepare(void)
+{
+    static const struct asi_fork_part part = {before_fork, after_fork, in_child};
+
+    asi_scheduler_prepare_process();
+    asi_fork_add(&part);
+}
+
+static void prepare_process(void)
+{
+    static struct asi_once once = ASI_ONCE_INIT;
+
+    asi_once_run(&once, prepare);
+}
+
+/* --- options ------------------------------------------------------------------------------------- */
+
+/* Fill in what OPTIONS (may be NULL) leaves open. */
+static int complete(
+        const struct anysync_executor_options *options, struct anysync_executor_options *ret_options)
+{
+    static const struct anysync_executor_options none;
+    const struct anysync_executor_options *given = options ? options : &none;
+
+    *ret_options = asi_default_options;
+    if (given->nested < ANYSYNC_NESTED_THREAD || given->nested > ANYSYNC_NESTED_ERROR)
+        return asi_call_fails(-EINVAL, "option nested is %d", (int)given->nested);
+    if (given->spin < ANYSYNC_SPIN_ADAPTIVE || given->spin > ANYSYNC_SPIN_ALWAYS)
+        return asi_call_fails(-EINVAL, "option spin is %d", (int)given->spin);
+    if (given->stack_size != 0 &&
+            (given->stack_size < LEAST_STACK || given->stack_size > MOST_STACK))
+        return asi_call_fails(-EINVAL, "option stack_size is %zu; it has to be 0 or %d to %d",
+                given->stack_size, LEAST_STACK, MOST_STACK);
+    if (given->name)
+        ret_options->name = given->name;
+    ret_options->nested = given->nested;
+    ret_options->spin = given->spin;
+    if (given->stack_size != 0)
+        ret_options->stack_size = given->stack_size;
+    if (given->grace_ns != 0)
+        ret_options->grace_ns = given->grace_ns;
+    return 0;
+}
+
+/* --- start --------------------------------------------------------------------------------------- */
+
+static void work(void *argument)
+{
+    struct worker *worker = argument;
+    struct asi_scheduler *scheduler = worker->scheduler;
+    struct anysync_future *stopped = worker->stopped;
+
+    asi_lock_take(&lock);
+    worker->serial = asi_local_serial();
+    asi_lock_give(&lock);
+    asi_scheduler_run(scheduler);
+
+    asi_lock_take(&lock);
+    struct anysync_executor *executor = worker->executor;
+    bool orphan = worker->orphan;
+    bool holds = worker->holds;
+    if (executor) {
+        scheduler->next_free = executor->spare;
+        executor->spare = scheduler;
+        if (executor->worker == worker) {
+            executor->state = STOPPED;
+            if (orphan)
+                executor->worker = NULL;
+        }
+    }
+    asi_lock_give(&lock);
+    if (!executor)
+        asi_scheduler_give(scheduler);
+    if (holds)
+        anysync_executor_unref(executor);
+    if (orphan) {
+        asi_thread_detach(&worker->thread);
+        asi_free(worker);
+    }
+    asi_future_complete(stopped, 0, NULL); /* from here on worker is shutdown's */
+    anysync_future_unref(stopped);
+}
+
+static void worker_free(struct worker *worker)
+{
+    if (worker)
+        anysync_future_unref(worker->stopped);
+    asi_free(worker);
+}
+
+/* [lock] Returns 0 or the error. */
+static int start(struct anysync_executor *executor)
+{
+    struct asi_scheduler *scheduler = executor->spare;
+    struct worker *worker = asi_allocate_zero(sizeof(*worker));
+    int error = -ENOMEM;
+
+    if (scheduler)
+        executor->spare = scheduler->next_free;
+    else
+        scheduler = asi_scheduler_take();
+    if (!worker || !scheduler || anysync_future_new(0, &worker->stopped) != 0)
+        goto fail;
+    worker->executor = executor;
+    worker->scheduler = scheduler;
+    asi_scheduler_open(scheduler, ASI_LOOP_WORKER, &executor->options);
+    error = asi_thread_start(&worker->thread, executor->options.name, work, worker);
+    if (error) {
+        asi_mailbox_close(&scheduler->mailbox);
+        goto fail;
+    }
+    executor->worker = worker;
+    executor->state = RUNNING;
+    executor->workers++;
+    asi_pointer_set(&executor->open, scheduler);
+    return 0;
+
+fail:
+    worker_free(worker);
+    if (scheduler) {
+        scheduler->next_free = executor->spare;
+        executor->spare = scheduler;
+    }
+    return error;
+}
+
+/* Say in words why START returned ERROR; outside the lock. */
+static int start_failed(int error)
+{
+    return asi_call_fails(error, "the worker could not be started: %s",
+            error == -EAGAIN ? "the system has no thread left (ulimit -u, cgroup pids.max)"
+                             : anysync_error_text(error));
+}
+
+/* The scheduler to submit to, started if the executor was never used. */
+static int open_slowly(struct anysync_executor *executor, struct asi_scheduler **ret_scheduler)
+{
+    int error = 0;
+
+    prepare_process();
+    asi_lock_take(&lock);
+    bool stopping = executor->state == STOPPING || executor->state == STOPPED;
+    if (executor->state == IDLE)
+        error = start(executor);
+    *ret_scheduler = asi_pointer_get(&executor->open);
+    asi_lock_give(&lock);
+    if (stopping)
+        return asi_call_fails(-ESHUTDOWN,
+                "executor \"%s\" was shut down: anysync_executor_start() starts it again",
+                executor->options.name);
+    return error ? start_failed(error) : 0;
+}
+
+int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *task)
+{
+    struct anysync_executor *to = or_global(executor);
+
+    for (;;) {
+        struct asi_scheduler *scheduler = asi_pointer_get(&to->open);
+        if (ASI_UNLIKELY(!scheduler)) {
+            int error = open_slowly(to, &scheduler);
+            if (error)
+                return error;
+        }
+        task->scheduler = scheduler;
+        if (ASI_LIKELY(asi_scheduler_post(scheduler, &task->letter)))
+            return 0;
+        /* Its worker ended since we read `open`, which has been withdrawn before: look again. */
+    }
+}
+
+int anysync_executor_start(struct anysync_executor *executor)
+{
+    struct anysync_executor *which = or_global(executor);
+    int error = 0;
+
+    prepare_process();
+    asi_lock_take(&lock);
+    enum state state = which->state;
+    if (state == STOPPED && which->worker)
+        state = STOPPING; /* somebody is about to join its last worker */
+    if (state == IDLE || state == STOPPED)
+        error = start(which);
+    asi_lock_give(&lock);
+    if (state == STOPPING)
+        return asi_call_fails(-ESHUTDOWN, "executor \"%s\" is still stopping",
+                which->options.name);
+    return error ? start_failed(error) : 0;
+}
+
+/* --- stop ---------------------------------------------------------------------------------------- */
+
+/* [lock] Have the worker end, if there is one.  Returns it. */
+static struct worker *ask_to_stop(struct anysync_executor *executor, enum asi_stopping how)
+{
+    struct worker *worker = executor->worker;
+
+    asi_pointer_set(&executor->open, NULL);
+    if (!worker) {
+        executor->state = STOPPED;
+        return NULL;
+    }
+    if (executor->state == STOPPED)
+        return worker;
+    struct asi_letter *letter = how == ASI_STOP_CANCEL ? &worker->scheduler->cancel_letter
+                                                       : &worker->scheduler->drain_letter;
+    if (!letter->deliver) /* each is sent once */
+        asi_scheduler_ask_stop(worker->scheduler, how);
+    executor->state = STOPPING;
+    return worker;
+}
+
+/* WORKER's `stopped` is done: join it, unless somebody else does. */
+static void tidy_up(struct anysync_executor *executor, struct worker *worker)
+{
+    asi_lock_take(&lock);
+    bool mine = executor->worker == worker && !worker->orphan;
+    if (mine)
+        executor->worker = NULL;
+    asi_lock_give(&lock);
+    if (mine) {
+        asi_thread_join(&worker->thread);
+        asi_free(worker);
+    }
+}
+
+/* Nobody waits for WORKER any more, unless it has just ended. */
+static void let_go(struct anysync_executor *executor, struct worker *worker)
+{
+    asi_lock_take(&lock);
+    bool running = executor->worker == worker && executor->state == STOPPING;
+    if (running) {
+        worker->orphan = true;
+        worker->holds = true;
+        anysync_executor_ref(executor);
+        executor->worker = NULL;
+        executor->state = STOPPED;
+    }
+    asi_lock_give(&lock);
+}
+
+static int wait_for_stop(struct anysync_executor *executor, struct worker *worker,
+        struct anysync_future *stopped, anysync_time deadline, size_t *ret_left)
+{
+    struct asi_scheduler *scheduler = worker->scheduler; /* never freed */
+    enum asi_world world = asi_world();
+    int error = asi_wait_one(
+            world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, stopped, deadline);
+
+    if (!error) {
+        tidy_up(executor, worker);
+        return 0;
+    }
+    *ret_left = (size_t)asi_counter_get(&scheduler->live_shown);
+    if (error != -ETIMEDOUT)
+        return asi_call_fails(error, NULL);
+    let_go(executor, worker);
+    return asi_call_fails(-ETIMEDOUT,
+            "executor \"%s\" did not stop in time: %zu tasks are left", executor->options.name,
+            *ret_left);
+}
+
+int anysync_executor_shutdown(struct anysync_executor *executor, enum anysync_shutdown mode,
+        anysync_time deadline, size_t *ret_left)
+{
+    struct anysync_executor *which = or_global(executor);
+    struct anysync_future *stopped = NULL;
+    size_t left = 0;
+    int status = 0;
+
+    prepare_process();
+    asi_lock_take(&lock);
+    struct worker *worker =
+            ask_to_stop(which, mode == ANYSYNC_CANCEL ? ASI_STOP_CANCEL : ASI_STOP_DRAIN);
+    bool here = worker && worker->scheduler == asi_scheduler_here();
+    if (here)
+        worker->orphan = true;
+    else if (worker)
+        stopped = anysync_future_ref(worker->stopped);
+    asi_lock_give(&lock);
+    if (here) {
+        left = (size_t)asi_counter_get(&worker->scheduler->live_shown);
+        status = asi_call_fails(-EINPROGRESS, "the worker was asked to stop, by itself");
+    } else if (worker) {
+        status = wait_for_stop(which, worker, stopped, deadline, &left);
+        anysync_future_unref(stopped);
+    }
+    if (ret_left)
+        *ret_left = left;
+    return status;
+}
+
+int anysync_shutdown(enum anysync_shutdown mode, anysync_time deadline, size_t *ret_left)
+{
+    return anysync_executor_shutdown(NULL, mode, deadline, ret_left);
+}
+
+/* --- handles ------------------------------------------------------------------------------------- */
+
+int anysync_executor_new(const struct anysync_executor_options *options,
+        struct anysync_executor **ret_executor)
+{
+    struct anysync_executor_options completed;
+    int error = complete(options, &completed);
+
+    if (error)
+        return error;
+    struct anysync_executor *executor = asi_allocate_zero(sizeof(*executor));
+    if (!executor)
+        return asi_call_fails(-ENOMEM, "no memory for an executor");
+    asi_refs_init(&executor->refs, 1);
+    executor->options = completed;
+    prepare_process();
+    asi_lock_take(&lock);
+    executor->next = all;
+    all = executor;
+    asi_lock_give(&lock);
+    *ret_executor = executor;
+    return 0;
+}
+
+struct anysync_executor *anysync_executor_ref(struct anysync_executor *executor)
+{
+    asi_refs_add(&executor->refs);
+    return executor;
+}
+
+/* [lock] */
+static void remove_from_all(struct anysync_executor *executor)
+{
+    struct anysync_executor **at = &all;
+
+    while (*at != executor)
+        at = &(*at)->next;
+    *at = executor->next;
+}
+
+struct anysync_executor *anysync_executor_unref(struct anysync_executor *executor)
+{
+    if (!executor || !asi_refs_drop(&executor->refs))
+        return NULL;
+    ASI_ASSERT(executor != &global, "the global executor has no reference to drop");
+    asi_lock_take(&lock);
+    bool ended = executor->state == STOPPED;
+    struct worker *worker = ask_to_stop(executor, ASI_STOP_CANCEL);
+    if (worker) {
+        worker->executor = NULL;
+        worker->orphan = !ended;
+    }
+    remove_from_all(executor);
+    struct asi_scheduler *spare = executor->spare;
+    asi_lock_give(&lock);
+    if (worker && ended) {
+        asi_thread_join(&worker->thread);
+        asi_free(worker);
+    }
+    while (spare) {
+        struct asi_scheduler *next = spare->next_free;
+        asi_scheduler_give(spare);
+        spare = next;
+    }
+    asi_free(executor);
+    return NULL;
+}
+
+int anysync_configure(const struct anysync_executor_options *options)
+{
+    struct anysync_executor_options completed;
+    int error = complete(options, &completed);
+
+    if (error)
+        return error;
+    prepare_process();
+    asi_lock_take(&lock);
+    bool busy = global.state == RUNNING || global.state == STOPPING;
+    if (!busy)
+        global.options = completed;
+    asi_lock_give(&lock);
+    return busy ? asi_call_fails(-EBUSY,
+                          "the global executor runs: configure it before its first use, or "
+                          "after a shutdown")
+                : 0;
+}
+
+/* --- questions ----------------------------------------------------------------------------------- */
+
+bool asi_executor_is_here(struct anysync_executor *executor)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    return here && here->kind == ASI_LOOP_WORKER &&
+           asi_pointer_get(&or_global(executor)->open) == here;
+}
+
+int64_t asi_executor_grace(struct anysync_executor *executor)
+{
+    asi_lock_take(&lock);
+    int64_t grace_ns = or_global(executor)->options.grace_ns;
+    asi_lock_give(&lock);
+    return grace_ns;
+}
+
+void anysync_executor_stats(struct anysync_executor *executor, struct anysync_stats *ret_stats)
+{
+    struct anysync_executor *which = or_global(executor);
+
+    *ret_stats = (struct anysync_stats){.tasks = 0};
+    asi_lock_take(&lock);
+    ret_stats->workers = which->workers;
+    struct worker *worker = which->worker;
+    if (worker) {
+        struct asi_scheduler *scheduler = worker->scheduler;
+        ret_stats->worker_serial = worker->serial;
+        ret_stats->tasks = asi_counter_get(&scheduler->tasks);
+        ret_stats->switches = asi_counter_get(&scheduler->switches);
+        ret_stats->turns = asi_counter_get(&scheduler->turns);
+        ret_stats->polls = asi_counter_get(&scheduler->poller.polls);
+        ret_stats->sleeps = asi_counter_get(&scheduler->poller.sleeps);
+        ret_stats->live = asi_counter_get(&scheduler->live_shown);
+    }
+    asi_lock_give(&lock);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* Executors, as the other files of lib/api see them. */
+#ifndef ASI_API_EXECUTOR_H
+#define ASI_API_EXECUTOR_H
+
+#include <anysync/executor.h>
+
+#include <stdint.h>
+
+struct anysync_task;
+struct asi_scheduler;
+
+/* What options mean when they are all zero: every field filled in. */
+extern const struct anysync_executor_options asi_default_options;
+
+/* Give TASK (with a reference for the loop) to EXECUTOR (NULL: the global one), starting its worker if it
+ * never ran.  Returns 0, -ESHUTDOWN or the error of the start, with a sentence: then TASK was not used. */
+int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *task);
+
+/* Whether the calling thread is EXECUTOR's worker. */
+bool asi_executor_is_here(struct anysync_executor *executor);
+
+/* How long EXECUTOR lets a cancelled task clean up. */
+int64_t asi_executor_grace(struct anysync_executor *executor);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* Futures: the public calls.  (Reference counts and completion: sched/future.c.) */
+#include "sched/future.h"
+
+#include "base/memory.h"
+#include "sched/scheduler.h"
+#include "sched/task.h"
+#include "sched/wait.h"
+#include "thread/fork.h"
+#include "thread/local.h"
+
+#include <errno.h>
+#include <string.h>
+
+int anysync_future_new(size_t result_size, struct anysync_future **ret_future)
+{
+    size_t room = (sizeof(struct anysync_future) + 15) & ~(size_t)15;
+    struct anysync_future *future =
+            result_size < UINT32_MAX ? asi_allocate(room + result_size) : NULL;
+
+    if (!future)
+        return asi_call_fails(-ENOMEM, "no memory for a future of %zu bytes", result_size);
+    asi_future_init(future, 1, (char *)future + room, result_size);
+    *ret_future = future;
+    return 0;
+}
+
+/* The sole right to complete FUTURE by hand. */
+static int claim(struct anysync_future *future)
+{
+    if (future->is_task)
+        return asi_call_fails(-EPERM, "the future of task \"%s\" cannot be set by hand",
+                asi_task_of(future)->name);
+    if (!asi_cell_claim(&future->cell))
+        return -EALREADY;
+    return 0;
+}
+
+static void put_value(struct anysync_future *future, const void *value)
+{
+    if (value && future->result_size > 0)
+        memcpy(future->result, value, future->result_size);
+    asi_future_complete(future, 0, NULL);
+}
+
+int anysync_future_set(struct anysync_future *future, const void *value)
+{
+    int error = claim(future);
+
+    if (error)
+        return error == -EALREADY ? asi_call_fails(error, "the future was done before") : error;
+    put_value(future, value);
+    return 0;
+}
+
+int anysync_future_set_from_signal(struct anysync_future *future, const void *value)
+{
+    if (future->is_task)
+        return -EPERM;
+    if (!asi_cell_claim(&future->cell))
+        return -EALREADY;
+    /* Wakes take the way for other threads: this one may be in the middle of its ready queue. */
+    asi_local.in_signal++;
+    put_value(future, value);
+    asi_local.in_signal--;
+    return 0;
+}
+
+int anysync_future_fail(struct anysync_future *future, int code, const char *format, ...)
+{
+    va_list values;
+
+    ASI_ASSERT(code < 0, "a future cannot fail with a code that is not negative");
+    int error = claim(future);
+    if (error)
+        return error == -EALREADY ? asi_call_fails(error, "the future was done before") : error;
+    va_start(values, format);
+    asi_future_complete(
+            future, code, asi_error_new_list(code, ANYSYNC_ORIGIN_TASK, format, values));
+    va_end(values);
+    return 0;
+}
+
+bool anysync_future_done(struct anysync_future *future)
+{
+    return asi_cell_done(&future->cell);
+}
+
+int anysync_cancel(struct anysync_future *future)
+{
+    if (asi_future_is_orphan(future))
+        return asi_call_fails(-EOWNERDEAD, NULL);
+    if (future->is_task)
+        return asi_task_ask_cancel(asi_task_of(future));
+    if (!asi_cell_claim(&future->cell))
+        return ANYSYNC_DONE;
+    asi_future_complete(future, -ECANCELED,
+            asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK, "the future was cancelled"));
+    return 0;
+}
+
+/* --- waiting ------------------------------------------------------------------------------------- */
+
+/* Note a sentence for what a wait returned. */
+static int say_why(int error)
+{
+    switch (error) {
+    case -EDEADLK:
+        return asi_call_fails(error,
+                "a callback of the loop cannot wait for a future: spawn a coroutine that does");
+    case -EOWNERDEAD:
+        return asi_call_fails(
+                error, "the future was pending when this process was forked: nobody completes it here");
+    case -ETIMEDOUT:
+    case -ECANCELED:
+    case -ENOMEM:
+        return asi_call_fails(error, NULL);
+    default:
+        return error;
+    }
+}
+
+static bool is_own(const struct anysync_future *future)
+{
+    return asi_world() == ASI_WORLD_TASK && &asi_scheduler_here()->current->future == future;
+}
+
+int anysync_future_wait(struct anysync_future *future, anysync_time deadline)
+{
+    if (is_own(future))
+        return asi_call_fails(
+                -EDEADLK, "task \"%s\" waits for itself", asi_task_of(future)->name);
+    return say_why(asi_wait_one(asi_world(), future, deadline));
+}
+
+int anysync_future_result(struct anysync_future *future, void *ret_result)
+{
+    if (asi_cell_done(&future->cell))
+        return asi_future_collect(future, ret_result);
+    if (asi_future_is_orphan(future))
+        return say_why(-EOWNERDEAD);
+    return asi_call_fails(-EAGAIN, "the future is not done yet: wait for it first");
+}
+
+int anysync_wait(struct anysync_future *future, void *ret_result, anysync_time deadline)
+{
+    int error = anysync_future_wait(future, deadline);
+
+    return error ? error : asi_future_collect(future, ret_result);
+}
+
+int anysync_wait_any(struct anysync_future *const *futures, size_t count, anysync_time deadline,
+        size_t *ret_index)
+{
+    size_t index;
+    int error = asi_wait_any(asi_world(), futures, count, deadline, &index);
+
+    if (!error)
+        *ret_index = index;
+    return say_why(error);
+}
+
+int anysync_wait_all(
+        struct anysync_future *const *futures, size_t count, anysync_time deadline)
+{
+    for (size_t i = 0; i < count; i++) {
+        int error = futures[i] ? anysync_future_wait(futures[i], deadline) : 0;
+        if (error)
+            return error;
+    }
+    return 0;
+}

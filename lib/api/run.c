@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running a task and waiting for it.
+ *
+ * Every way of running ends in asi_run_finish: wait; at the deadline, or when the caller is cancelled, ask
+ * the task to end, wait for that, but no longer than the grace time; then collect what there is.  Only how
+ * the task gets to its loop, and how the caller waits, differ.
+ *
+ * Each function borrows its task and takes the reference for the loop itself.
+ */
+#include "api/run.h"
+
+#include "api/executor.h"
+#include "base/clock.h"
+#include "sched/scheduler.h"
+#include "thread/fork.h"
+#include "thread/local.h"
+
+#include <errno.h>
+
+int asi_run_cut_short(struct anysync_task *task, void *ret_result, int reason, bool gone)
+{
+    const char *why = reason == -ETIMEDOUT ? "the deadline passed" : "the caller was cancelled";
+
+    if (gone && task->future.status == 0)
+        return asi_future_collect(&task->future, ret_result); /* it arrived after all */
+    asi_flag_set(&task->future.seen);
+    if (gone)
+        return asi_call_fails(
+                reason, "%s; task \"%s\" was cancelled and has ended", why, task->name);
+    return asi_call_fails(reason,
+            "%s; task \"%s\" was cancelled, did not end in its grace time, and was abandoned", why,
+            task->name);
+}
+
+int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_result,
+        anysync_time deadline, int64_t grace_ns, bool *ret_abandoned)
+{
+    struct anysync_future *future = &task->future;
+    int error = asi_wait_one(world, future, deadline);
+
+    if (ret_abandoned)
+        *ret_abandoned = false;
+    if (!error)
+        return asi_future_collect(future, ret_result);
+    asi_task_ask_cancel(task);
+    bool gone = asi_wait_out(world, future, asi_clock_after(anysync_now(), grace_ns));
+    if (ret_abandoned)
+        *ret_abandoned = !gone;
+    if (error == -ETIMEDOUT || error == -ECANCELED)
+        return asi_run_cut_short(task, ret_result, error, gone);
+    return asi_call_fails(error, "waiting for task \"%s\" failed: %s", task->name,
+            anysync_error_text(error));
+}
+
+/* The loop's own reference, for a task that is about to be given to one. */
+static void hand_over(struct anysync_task *task)
+{
+    anysync_future_ref(&task->future);
+}
+
+static int submit(struct anysync_executor *executor, struct anysync_task *task)
+{
+    hand_over(task);
+    int error = asi_executor_submit(executor, task);
+    if (error)
+        anysync_future_unref(&task->future);
+    return error;
+}
+
+/* On a loop's thread: TASK joins it. */
+static int add_here(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    if (scheduler->generation != asi_fork_generation)
+        return asi_call_fails(-EOWNERDEAD, "the loop belongs to the process this one was forked from");
+    hand_over(task);
+    task->scheduler = scheduler;
+    asi_scheduler_add(scheduler, task);
+    return 0;
+}
+
+int asi_start(struct anysync_task *task)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    return here ? add_here(here, task) : submit(NULL, task);
+}
+
+int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    if (asi_world() != ASI_WORLD_TASK)
+        return asi_call_fails(-EPERM,
+                "only a coroutine can await task \"%s\": use anysync_run() or anysync_call()",
+                task->name);
+    int error = asi_wait_checkpoint();
+    if (error)
+        return asi_call_fails(error, NULL);
+    error = add_here(here, task);
+    if (error)
+        return error;
+    return asi_run_finish(
+            ASI_WORLD_TASK, task, ret_result, deadline, here->options.grace_ns, NULL);
+}
+
+int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, void *ret_result,
+        anysync_time deadline)
+{
+    enum asi_world world = asi_world();
+
+    if (asi_executor_is_here(executor)) {
+        if (world == ASI_WORLD_TASK)
+            return asi_await(task, ret_result, deadline);
+        return asi_call_fails(-EDEADLK,
+                "a callback of the loop cannot wait for task \"%s\" of the same loop: spawn it",
+                task->name);
+    }
+    int error = submit(executor, task);
+    if (error)
+        return error;
+    int64_t grace_ns = deadline == ANYSYNC_FOREVER && world != ASI_WORLD_TASK
+            ? 0 /* there will be no timeout and no cancel */
+            : asi_executor_grace(executor);
+    return asi_run_finish(world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, task, ret_result,
+            deadline, grace_ns, NULL);
+}
+
+/* Block this thread, loop or not, while the global worker runs TASK. */
+static int run_on_worker(struct anysync_task *task, void *ret_result, anysync_time deadline)
+{
+    int error = submit(NULL, task);
+
+    if (error)
+        return error;
+    return asi_run_finish(ASI_WORLD_THREAD, task, ret_result, deadline,
+            deadline == ANYSYNC_FOREVER ? 0 : asi_executor_grace(NULL), NULL);
+}
+
+int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    if (!here || here->kind == ASI_LOOP_HERE)
+        return run_on_worker(task, ret_result, deadline);
+    switch (here->options.nested) {
+    case ANYSYNC_NESTED_SUSPEND:
+        if (here->current)
+            return asi_await(task, ret_result, deadline);
+        break; /* a callback cannot suspend */
+    case ANYSYNC_NESTED_ERROR:
+        return asi_call_fails(-EDEADLK,
+                "anysync_run() of task \"%s\" on worker \"%s\" would block it: use anysync_await() "
+                "or anysync_call(), or let the executor's option nested allow it",
+                task->name, here->options.name);
+    case ANYSYNC_NESTED_THREAD:
+        break;
+    }
+    return asi_run_nested(task, ret_result, deadline);
+}
+
+/* --- on a loop of this thread -------------------------------------------------------------------- */
+
+static struct asi_scheduler *here_loop(void)
+{
+    struct asi_scheduler *scheduler = asi_local.here;
+
+    if (!scheduler) {
+        scheduler = asi_scheduler_take();
+        asi_local.here = scheduler;
+        asi_local_attach();
+    }
+    return scheduler;
+}
+
+static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, void *ret_result,
+        anysync_time deadline)
+{
+    static const char name[] = "here";
+    struct anysync_executor_options options = asi_default_options;
+
+    options.name = name;
+    asi_scheduler_open(scheduler, ASI_LOOP_HERE, &options);
+    hand_over(task);
+    task->scheduler = scheduler;
+    scheduler->root = task;
+    asi_scheduler_add(scheduler, task);
+    if (deadline != ANYSYNC_FOREVER)
+        asi_scheduler_limit_root(scheduler, deadline);
+    asi_scheduler_run(scheduler);
+    if (scheduler->timed_out)
+        return asi_run_cut_short(
+                task, ret_result, -ETIMEDOUT, task->state != ASI_TASK_ABANDONED);
+    return asi_future_collect(&task->future, ret_result);
+}
+
+int asi_run_here(struct anysync_task *task, void *ret_result, anysync_time deadline)
+{
+    if (asi_scheduler_here())
+        return asi_call_fails(-EDEADLK,
+                "this thread runs a loop already, so task \"%s\" cannot run on another one here: use "
+                "anysync_await(), anysync_call() or anysync_run()",
+                task->name);
+    struct asi_scheduler *scheduler = here_loop();
+    if (!scheduler)
+        return asi_call_fails(-ENOMEM, "no memory for a loop");
+    return run_loop(scheduler, task, ret_result, deadline);
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks: the public calls.  Each checks its arguments, makes a task where it is given a function, and
+ * leaves the rest to run.c.
+ */
+#include "api/executor.h"
+#include "api/run.h"
+#include "base/memory.h"
+#include "sched/scheduler.h"
+#include "thread/local.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { SMALL = 256 };
+
+static void check_function(const struct anysync_function *function, const void *argument)
+{
+    ASI_ASSERT(function && function->body && function->name, "a function without body or name");
+    ASI_ASSERT(argument || function->argument_size == 0, "the function takes an argument: NULL given");
+}
+
+static struct anysync_task *make(const struct anysync_function *function, const void *argument)
+{
+    check_function(function, argument);
+    struct anysync_task *task = asi_task_new(function, argument, 1);
+    if (!task)
+        asi_call_fails(-ENOMEM, "no memory for a task of %s", function->name);
+    return task;
+}
+
+int anysync_run(const struct anysync_function *function, const void *argument, void *ret_result,
+        anysync_time deadline)
+{
+    struct anysync_task *task = make(function, argument);
+
+    if (!task)
+        return -ENOMEM;
+    int status = asi_run(task, ret_result, deadline);
+    anysync_task_unref(task);
+    return status;
+}
+
+int anysync_run_here(const struct anysync_function *function, const void *argument,
+        void *ret_result, anysync_time deadline)
+{
+    struct anysync_task *task = make(function, argument);
+
+    if (!task)
+        return -ENOMEM;
+    int status = asi_run_here(task, ret_result, deadline);
+    anysync_task_unref(task);
+    return status;
+}
+
+int anysync_await(const struct anysync_function *function, const void *argument, void *ret_result,
+        anysync_time deadline)
+{
+    struct anysync_task *task = make(function, argument);
+
+    if (!task)
+        return -ENOMEM;
+    int status = asi_await(task, ret_result, deadline);
+    anysync_task_unref(task);
+    return status;
+}
+
+int anysync_run_on(struct anysync_executor *executor, const struct anysync_function *function,
+        const void *argument, void *ret_result, anysync_time deadline)
+{
+    struct anysync_task *task = make(function, argument);
+
+    if (!task)
+        return -ENOMEM;
+    int status = asi_run_on(executor, task, ret_result, deadline);
+    anysync_task_unref(task);
+    return status;
+}
+
+/* Call FUNCTION's body in this task.  The body gets copies, as it would in a task of its own. */
+static int call_body(
+        const struct anysync_function *function, const void *argument, void *ret_result)
+{
+    _Alignas(16) char small[SMALL];
+    size_t result_at = (function->argument_size + 15) & ~(size_t)15;
+    size_t size = result_at + function->result_size;
+    char *memory = size <= SMALL ? small : asi_allocate(size);
+
+    if (!memory)
+        return asi_call_fails(-ENOMEM, "no memory to call %s", function->name);
+    if (function->argument_size > 0)
+        memcpy(memory, argument, function->argument_size);
+    memset(memory + result_at, 0, function->result_size);
+    int status = function->body(memory, memory + result_at);
+    if (status == 0 && ret_result && function->result_size > 0)
+        memcpy(ret_result, memory + result_at, function->result_size);
+    if (memory != small)
+        asi_free(memory);
+    return status;
+}
+
+int anysync_call(
+        const struct anysync_function *function, const void *argument, void *ret_result)
+{
+    check_function(function, argument);
+    switch (asi_world()) {
+    case ASI_WORLD_TASK:
+        return call_body(function, argument, ret_result);
+    case ASI_WORLD_CALLBACK:
+        return asi_call_fails(-EDEADLK,
+                "a callback of the loop cannot wait for %s: use anysync_spawn() there",
+                function->name);
+    case ASI_WORLD_THREAD:
+        break;
+    }
+    return anysync_run(function, argument, ret_result, ANYSYNC_FOREVER);
+}
+
+/* --- start now, collect later -------------------------------------------------------------------- */
+
+static int start_on(bool anywhere, struct anysync_executor *executor, struct anysync_task *task)
+{
+    if (anywhere)
+        return asi_start(task);
+    if (asi_executor_is_here(executor))
+        return asi_start(task);
+    anysync_future_ref(&task->future);
+    int error = asi_executor_submit(executor, task);
+    if (error)
+        anysync_future_unref(&task->future);
+    return error;
+}
+
+/* TASK's one reference (consumed) becomes the caller's future, if it wants one. */
+static int spawn(bool anywhere, struct anysync_executor *executor, struct anysync_task *task,
+        struct anysync_future **ret_future)
+{
+    if (!task)
+        return -ENOMEM;
+    int error = start_on(anywhere, executor, task);
+    if (!error && ret_future)
+        *ret_future = &task->future;
+    else
+        anysync_future_unref(&task->future);
+    return error;
+}
+
+int anysync_spawn(const struct anysync_function *function, const void *argument,
+        struct anysync_future **ret_future)
+{
+    return spawn(true, NULL, make(function, argument), ret_future);
+}
+
+int anysync_spawn_on(struct anysync_executor *executor, const struct anysync_function *function,
+        const void *argument, struct anysync_future **ret_future)
+{
+    return spawn(false, executor, make(function, argument), ret_future);
+}
+
+/* --- task objects -------------------------------------------------------------------------------- */
+
+int anysync_task_new(const struct anysync_function *function, const void *argument,
+        const char *name, struct anysync_task **ret_task)
+{
+    struct anysync_task *task = make(function, argument);
+
+    if (!task)
+        return -ENOMEM;
+    if (name) {
+        char *copy = asi_allocate(strlen(name) + 1);
+        if (!copy) {
+            anysync_task_unref(task);
+            return asi_call_fails(-ENOMEM, "no memory for the name of a task");
+        }
+        strcpy(copy, name);
+        task->name = copy;
+        task->named = true;
+    }
+    *ret_task = task;
+    return 0;
+}
+
+struct anysync_task *anysync_task_unref(struct anysync_task *task)
+{
+    if (task)
+        anysync_future_unref(&task->future);
+    return NULL;
+}
+
+/* The right to use TASK, which is given once. */
+static int use(struct anysync_task *task)
+{
+    if (asi_flag_raise(&task->used))
+        return asi_call_fails(-EALREADY,
+                "task \"%s\" was run, awaited or started before: a task runs once, make a new one",
+                task->name);
+    return 0;
+}
+
+int anysync_task_run(struct anysync_task *task, void *ret_result, anysync_time deadline)
+{
+    int error = use(task);
+
+    return error ? error : asi_run(task, ret_result, deadline);
+}
+
+int anysync_task_run_here(struct anysync_task *task, void *ret_result, anysync_time deadline)
+{
+    int error = use(task);
+
+    return error ? error : asi_run_here(task, ret_result, deadline);
+}
+
+int anysync_task_await(struct anysync_task *task, void *ret_result, anysync_time deadline)
+{
+    int error = use(task);
+
+    return error ? error : asi_await(task, ret_result, deadline);
+}
+
+static int start_task(bool anywhere, struct anysync_executor *executor, struct anysync_task *task,
+        struct anysync_future **ret_future)
+{
+    int error = use(task);
+
+    if (error)
+        return error;
+    anysync_future_ref(&task->future);
+    return spawn(anywhere, executor, task, ret_future);
+}
+
+int anysync_task_start(struct anysync_task *task, struct anysync_future **ret_future)
+{
+    return start_task(true, NULL, task, ret_future);
+}
+
+int anysync_task_start_on(struct anysync_executor *executor, struct anysync_task *task,
+        struct anysync_future **ret_future)
+{
+    return start_task(false, executor, task, ret_future);
+}
+
+/* --- inside a task ------------------------------------------------------------------------------- */
+
+bool anysync_in_coroutine(void)
+{
+    return asi_world() == ASI_WORLD_TASK;
+}
+
+const char *anysync_task_name(void)
+{
+    return asi_world() == ASI_WORLD_TASK ? asi_scheduler_here()->current->name : NULL;
+}
+
+uint64_t anysync_tasks_started(void)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    return here ? asi_counter_get(&here->tasks) : 0;
+}
+
+void anysync_exit(int status)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    ASI_ASSERT(here && here->current, "anysync_exit() was called outside a task");
+    asi_task_end(here, here->current, status);
+    asi_scheduler_leave(here);
+}
+
+/* --- time ---------------------------------------------------------------------------------------- */
+
+static int callback_cannot(const char *call)
+{
+    return asi_call_fails(-EDEADLK,
+            "a callback of the loop cannot wait in %s(): spawn a coroutine that does", call);
+}
+
+int anysync_yield(void)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    if (!here) {
+        asi_thread_yield();
+        return 0;
+    }
+    if (!here->current)
+        return callback_cannot("anysync_yield");
+    int error = asi_wait_checkpoint();
+    if (error)
+        return asi_call_fails(error, NULL);
+    asi_scheduler_yield(here);
+    return here->current->cancelled ? asi_call_fails(-ECANCELED, NULL) : 0;
+}
+
+/* Block this thread: nobody wakes it. */
+static void sleep_thread(anysync_time deadline)
+{
+    struct asi_waiter waiter;
+
+    asi_waiter_init(&waiter, NULL);
+    (void)asi_waiter_sleep(&waiter, 0, deadline);
+}
+
+int anysync_sleep(anysync_time deadline)
+{
+    static const bool never = false;
+
+    switch (asi_world()) {
+    case ASI_WORLD_CALLBACK:
+        return callback_cannot("anysync_sleep");
+    case ASI_WORLD_THREAD:
+        sleep_thread(deadline);
+        return 0;
+    case ASI_WORLD_TASK:
+        break;
+    }
+    int error = asi_wait_local(&never, deadline);
+    return error == -ETIMEDOUT ? 0 : asi_call_fails(error, NULL);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Coroutines: a stack each, and the switch from one to another.  Knows nothing of loops or tasks.
+ *
+ * A coro is a stack with a place to go on from.  It starts in its entry function, which never returns.
+ * A thread's own stack takes part as a "host".  Everything here happens on one thread: a coro is resumed
+ * only by the thread that it was first resumed by (except when it is at its very beginning).
+ */
+#ifndef ASI_CORO_CORO_H
+#define ASI_CORO_CORO_H
+
+#include "coro/sanitize.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#if !defined(ASI_UCONTEXT) && !defined(__x86_64__) && !defined(__aarch64__)
+#define ASI_UCONTEXT
+#endif
+#ifdef ASI_UCONTEXT
+#include <ucontext.h>
+#endif
+
+struct asi_slab;
+
+struct asi_coro {
+    void *sp;              /* where it goes on, while it does not run */
+    char *low;             /* its stack is [low, low + size); for a host: known to the sanitizer only */
+    size_t size;
+    struct asi_coro *next; /* for its holder: a list of idle ones */
+    struct asi_slab *slab; /* [pool] NULL for a host */
+    unsigned index;        /* [pool] in the slab */
+    void (*entry)(void *argument);
+    void *argument;
+#ifdef ASI_UCONTEXT
+    ucontext_t context;
+#endif
+#ifdef ASI_ASAN
+    void *fake_stack;
+#endif
+#ifdef ASI_TSAN
+    void *fiber;
+#endif
+#ifdef ASI_VALGRIND
+    unsigned valgrind_id;
+#endif
+};
+
+/* The coro that runs on this thread, NULL before the first switch: for the overflow handler. */
+extern _Thread_local struct asi_coro *asi_coro_running
+        __attribute__((tls_model("initial-exec")));
+
+/* Make HOST stand for the calling thread's own stack. */
+void asi_coro_init_host(struct asi_coro *host);
+
+/*
+ * A coro with SIZE bytes of stack, not prepared yet; NULL when there is none, and then RET_WHY says
+ * which limit was hit, as half a sentence (a literal).
+ */
+struct asi_coro *asi_coro_new(size_t size, const char **ret_why);
+
+/* Give the stack back (consumed).  It does not run; what its frames hold is forgotten. */
+void asi_coro_free(struct asi_coro *coro);
+
+/* Let CORO begin in ENTRY(ARGUMENT) at its next resume, whatever it did before. */
+void asi_coro_prepare(struct asi_coro *coro, void (*entry)(void *argument), void *argument);
+
+/* Go on in TO; returns when somebody switches back to FROM, the running one. */
+void asi_coro_switch(struct asi_coro *from, struct asi_coro *to);
+
+/* Go on in TO, and never come back to FROM, which must be prepared again or freed by somebody else. */
+void asi_coro_leave(struct asi_coro *from, struct asi_coro *to) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Error objects and slots.
+ *
+ * The hook for uncollected errors is the one piece of shared state: a pair of words under a lock, read only
+ * when an error is about to be reported.
+ */
+#include "sched/error.h"
+
+#include "base/memory.h"
+#include "sched/scheduler.h"
+#include "sched/task.h"
+#include "thread/local.h"
+#include "thread/lock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct asi_lock hook_lock = ASI_LOCK_INIT;
+static anysync_error_hook_fn *hook; /* [hook_lock] */
+static void *hook_context;          /* [hook_lock] */
+
+struct asi_error *asi_error_new_list(
+        int code, enum anysync_origin origin, const char *format, va_list values)
+{
+    struct asi_error *error = asi_allocate(sizeof(*error));
+
+    if (!error)
+        return NULL;
+    asi_refs_init(&error->refs, 1);
+    error->frame_count = 0;
+    error->shown = (struct anysync_error){
+            .code = code, .origin = origin, .message = error->message, .function = "", .file = ""};
+    if (format)
+        vsnprintf(error->message, sizeof(error->message), format, values);
+    else
+        snprintf(error->message, sizeof(error->message), "%s", anysync_error_text(code));
+    return error;
+}
+
+struct asi_error *asi_error_new(int code, enum anysync_origin origin, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    struct asi_error *error = asi_error_new_list(code, origin, format, values);
+    va_end(values);
+    return error;
+}
+
+struct asi_error *asi_error_ref(struct asi_error *error)
+{
+    if (error)
+        asi_refs_add(&error->refs);
+    return error;
+}
+
+struct asi_error *asi_error_unref(struct asi_error *error)
+{
+    if (error && asi_refs_drop(&error->refs))
+        asi_free(error);
+    return NULL;
+}
+
+/* A copy that nobody else holds, so that it may be changed.  Consumes ERROR. */
+static struct asi_error *own_copy(struct asi_error *error)
+{
+    struct asi_error *copy = asi_allocate(sizeof(*copy));
+
+    if (!copy)
+        return error; /* one frame less in the chain */
+    memcpy(copy, error, sizeof(*copy));
+    asi_refs_init(&copy->refs, 1);
+    copy->shown.message = copy->message;
+    for (int i = 0; i < copy->frame_count; i++) {
+        copy->frames[i].thread = copy->threads[i];
+        copy->frames[i].outer = i + 1 < copy->frame_count ? &copy->frames[i + 1] : NULL;
+    }
+    copy->shown.frames = copy->frame_count ? copy->frames : NULL;
+    asi_error_unref(error);
+    return copy;
+}
+
+struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anysync_frame *frame)
+{
+    struct asi_error *copy = own_copy(error);
+
+    if (copy == error || copy->frame_count == ASI_MOST_FRAMES)
+        return copy;
+    int last = copy->frame_count++;
+    copy->frames[last] = *frame;
+    snprintf(copy->threads[last], sizeof(copy->threads[last]), "%s", frame->thread);
+    copy->frames[last].thread = copy->threads[last];
+    copy->frames[last].outer = NULL;
+    if (last > 0)
+        copy->frames[last - 1].outer = &copy->frames[last];
+    copy->shown.frames = copy->frames;
+    return copy;
+}
+
+/* --- slots -------------------------------------------------------------------------------------- */
+
+static void forget_thread_slot(struct asi_local *local)
+{
+    struct asi_slot *slot = local->error;
+
+    local->error = NULL;
+    if (slot) {
+        asi_slot_clear(slot);
+        asi_free(slot);
+    }
+}
+
+void asi_error_prepare(void)
+{
+    asi_local_at_exit(forget_thread_slot);
+}
+
+void asi_error_before_fork(void)
+{
+    asi_lock_take(&hook_lock);
+}
+
+void asi_error_after_fork(void)
+{
+    asi_lock_give(&hook_lock);
+}
+
+void asi_error_in_child(void)
+{
+    asi_lock_reset(&hook_lock);
+}
+
+/* Used when there is no memory for a thread's slot: the sentence is lost, the code is returned anyway. */
+static _Thread_local struct asi_slot poor_slot;
+
+struct asi_slot *asi_slot(void)
+{
+    struct asi_scheduler *scheduler = asi_local.scheduler;
+
+    if (scheduler && scheduler->current)
+        return &scheduler->current->slot;
+    if (!asi_local.error) {
+        asi_scheduler_prepare_process();
+        asi_local.error = asi_allocate_zero(sizeof(struct asi_slot));
+        asi_local_attach();
+    }
+    return asi_local.error ? asi_local.error : &poor_slot;
+}
+
+void asi_slot_clear(struct asi_slot *slot)
+{
+    asi_slot_put(slot, 0, NULL);
+}
+
+void asi_slot_put(struct asi_slot *slot, int code, struct asi_error *error)
+{
+    struct asi_error *before = slot->error;
+
+    if (slot == &poor_slot)
+        error = asi_error_unref(error); /* nobody would free it */
+    slot->error = error;
+    slot->code = code;
+    asi_error_unref(before);
+}
+
+int asi_call_fails(int code, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    asi_slot_put(
+            asi_slot(), code, asi_error_new_list(code, ANYSYNC_ORIGIN_CALL, format, values));
+    va_end(values);
+    return code;
+}
+
+int anysync_fail_at(
+        int code, const char *function, const char *file, int line, const char *format, ...)
+{
+    va_list values;
+
+    ASI_ASSERT(code < 0, "anysync_fail() was given a code that is not negative");
+    va_start(values, format);
+    struct asi_error *error = asi_error_new_list(code, ANYSYNC_ORIGIN_TASK, format, values);
+    va_end(values);
+    if (error) {
+        error->shown.function = function;
+        error->shown.file = file;
+        error->shown.line = line;
+    }
+    asi_slot_put(asi_slot(), code, error);
+    return code;
+}
+
+const struct anysync_error *anysync_last_error(void)
+{
+    static _Thread_local struct anysync_error plain;
+    struct asi_slot *slot = asi_slot();
+
+    if (slot->error)
+        return &slot->error->shown;
+    plain = (struct anysync_error){.code = slot->code,
+            .origin = slot->code ? ANYSYNC_ORIGIN_CALL : ANYSYNC_ORIGIN_NONE,
+            .message = slot->code ? anysync_error_text(slot->code) : "",
+            .function = "",
+            .file = ""};
+    return &plain;
+}
+
+/* --- printing ----------------------------------------------------------------------------------- */
+
+struct text {
+    char *buffer;
+    size_t size;
+    size_t length;
+};
+
+static void add(struct text *text, const char *format, ...) ANYSYNC_PRINTF(2, 3);
+
+static void add(struct text *text, const char *format, ...)
+{
+    size_t at = text->length < text->size ? text->length : text->size;
+    va_list values;
+
+    va_start(values, format);
+    int count = vsnprintf(at < text->size ? text->buffer + at : NULL, text->size - at, format, values);
+    va_end(values);
+    if (count > 0)
+        text->length += (size_t)count;
+}
+
+size_t anysync_error_format(const struct anysync_error *error, char *buffer, size_t size)
+{
+    struct text text = {buffer, size, 0};
+
+    if (size > 0)
+        buffer[0] = '\0';
+    add(&text, "%s (%s)\n", error->message, anysync_error_name(error->code));
+    if (error->function[0])
+        add(&text, "  failed in %s (%s:%d)\n", error->function, error->file, error->line);
+    for (const struct anysync_frame *frame = error->frames; frame; frame = frame->outer)
+        add(&text, "  in %s (%s:%d) on %s\n", frame->function, frame->file, frame->line,
+                frame->thread);
+    return text.length;
+}
+
+/* --- errors that nobody collected --------------------------------------------------------------- */
+
+void anysync_set_error_hook(anysync_error_hook_fn *new_hook, void *context)
+{
+    asi_lock_take(&hook_lock);
+    hook = new_hook;
+    hook_context = context;
+    asi_lock_give(&hook_lock);
+}
+
+void asi_error_report(const char *task, const char *file, int line, int code, struct asi_error *error)
+{
+    struct anysync_error plain = {.code = code,
+            .origin = ANYSYNC_ORIGIN_TASK,
+            .message = anysync_error_text(code),
+            .function = "",
+            .file = file,
+            .line = line};
+    const struct anysync_error *shown = error ? &error->shown : &plain;
+
+    asi_lock_take(&hook_lock);
+    anysync_error_hook_fn *call = hook;
+    void *context = hook_context;
+    asi_lock_give(&hook_lock);
+    if (call)
+        call(task, shown, context);
+    else
+        fprintf(stderr, "anysync: task \"%s\" (%s:%d) failed and nobody looked: %s (%s)\n", task,
+                file, line, shown->message, anysync_error_name(code));
+}

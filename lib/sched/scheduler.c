@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scheduler: one turn, and who runs next.  (The picture: scheduler.h.)
+ *
+ * FAIRNESS  Runners hand over to each other without the host for at most BUDGET tasks; then the host takes
+ *   new letters.  Timers and descriptors get a look every LOOK_EVERY turns while the loop is busy, and in
+ *   every turn that finds nothing else to do.  Pure task traffic so pays for neither clock nor poll.
+ *
+ * WHO RUNS NEXT  A stack that gives up the processor asks next_stack():
+ *   - a ready task that has a stack: switch straight to it;
+ *   - a new task: a runner has to call its body: an idle one, or a new stack;
+ *   - nothing, no budget, or no stack to be had: the host.
+ *
+ * ENDING  A worker ends when it was told to stop, has no task left, and could close its mailbox, which fails
+ *   as long as there are letters.  After that every push is refused, so nothing that was accepted is lost.
+ */
+#include "sched/scheduler.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "coro/overflow.h"
+#include "thread/fork.h"
+#include "thread/local.h"
+
+#include <errno.h>
+
+enum { BUDGET = 256, LOOK_EVERY = 32, MOST_IDLE = 64, LOOK_AT_FDS_EVERY = 64 };
+
+struct asi_scheduler *asi_scheduler_here(void)
+{
+    return asi_local.scheduler;
+}
+
+/* --- letters from other threads ------------------------------------------------------------------ */
+
+bool asi_scheduler_post(struct asi_scheduler *scheduler, struct asi_letter *letter)
+{
+    enum asi_push push = asi_mailbox_push(&scheduler->mailbox, letter);
+
+    if (ASI_UNLIKELY(push == ASI_PUSH_WAKE))
+        asi_doorbell_ring(&scheduler->bell);
+    return push != ASI_PUSH_CLOSED;
+}
+
+static void take_letters(struct asi_scheduler *scheduler)
+{
+    struct asi_letter *letter = asi_mailbox_take_all(&scheduler->mailbox);
+
+    while (letter) {
+        struct asi_letter *next = letter->next; /* the letter may go with what it does */
+        letter->deliver(letter, scheduler);
+        letter = next;
+    }
+}
+
+static void deliver_drain(struct asi_letter *letter, void *receiver)
+{
+    (void)letter;
+    asi_scheduler_stop(receiver, ASI_STOP_DRAIN);
+}
+
+static void deliver_cancel(struct asi_letter *letter, void *receiver)
+{
+    (void)letter;
+    asi_scheduler_stop(receiver, ASI_STOP_CANCEL);
+}
+
+void asi_scheduler_ask_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
+{
+    bool cancel = how == ASI_STOP_CANCEL;
+    struct asi_letter *letter = cancel ? &scheduler->cancel_letter : &scheduler->drain_letter;
+
+    letter->deliver = cancel ? deliver_cancel : deliver_drain;
+    asi_scheduler_post(scheduler, letter);
+}
+
+void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
+{
+    if (how > scheduler->stopping)
+        scheduler->stopping = how;
+    if (how != ASI_STOP_CANCEL)
+        return;
+    /* New tasks are cancelled when they begin.  A cancel only makes tasks ready: nothing runs here. */
+    struct asi_list *node = scheduler->suspended.next;
+    while (node != &scheduler->suspended) {
+        struct asi_list *next = node->next; /* a cancel may take the task out of the list */
+        asi_task_cancel(asi_container_of(node, struct anysync_task, list));
+        node = next;
+    }
+}
+
+/* --- the root of a nested or here-loop ------------------------------------------------------------ */
+
+static void on_grace_over(struct asi_timer *timer)
+{
+    struct asi_scheduler *scheduler = asi_container_of(timer, struct asi_scheduler, grace_timer);
+
+    scheduler->stopping = ASI_STOP_CANCEL;
+    scheduler->abandon = true;
+}
+
+static void start_grace(struct asi_scheduler *scheduler)
+{
+    anysync_time end = asi_clock_after(anysync_now(), scheduler->options.grace_ns);
+
+    asi_timer_disarm(&scheduler->timers, &scheduler->grace_timer);
+    asi_timer_init(&scheduler->grace_timer, on_grace_over);
+    asi_timer_arm(&scheduler->timers, &scheduler->grace_timer, end);
+}
+
+static void on_root_timeout(struct asi_timer *timer)
+{
+    struct asi_scheduler *scheduler = asi_container_of(timer, struct asi_scheduler, root_timer);
+
+    scheduler->timed_out = true;
+    asi_task_cancel(scheduler->root);
+    start_grace(scheduler);
+}
+
+void asi_scheduler_limit_root(struct asi_scheduler *scheduler, anysync_time deadline)
+{
+    asi_timer_init(&scheduler->root_timer, on_root_timeout);
+    asi_timer_arm(&scheduler->timers, &scheduler->root_timer, deadline);
+}
+
+void asi_scheduler_root_ended(struct asi_scheduler *scheduler)
+{
+    asi_timer_disarm(&scheduler->timers, &scheduler->root_timer);
+    asi_scheduler_stop(scheduler, ASI_STOP_CANCEL);
+    if (scheduler->live > 0)
+        start_grace(scheduler);
+}
+
+/* --- the ready queue ----------------------------------------------------------------------------- */
+
+void asi_scheduler_ready(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    task->next = NULL;
+    if (scheduler->ready_tail)
+        scheduler->ready_tail->next = task;
+    else
+        scheduler->ready_head = task;
+    scheduler->ready_tail = task;
+}
+
+static struct anysync_task *pop_ready(struct asi_scheduler *scheduler)
+{
+    struct anysync_task *task = scheduler->ready_head;
+
+    scheduler->ready_head = task->next;
+    if (!task->next)
+        scheduler->ready_tail = NULL;
+    scheduler->budget--;
+    return task;
+}
+
+void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    task->state = ASI_TASK_QUEUED;
+    scheduler->live++;
+    asi_counter_add(&scheduler->tasks, 1);
+    asi_counter_add(&scheduler->live_shown, 1);
+    asi_scheduler_ready(scheduler, task);
+}
+
+/* --- stacks -------------------------------------------------------------------------------------- */
+
+static size_t stack_for(const struct asi_scheduler *scheduler, const struct anysync_task *task)
+{
+    size_t wanted = task->function->stack_size;
+
+    return wanted > scheduler->options.stack_size ? wanted : scheduler->options.stack_size;
+}
+
+/* Stacks are rounded up to pages, less the record at their top. */
+static bool fits(const struct asi_coro *coro, size_t size)
+{
+    return coro->size + 4096 > size;
+}
+
+static void go_idle(struct asi_scheduler *scheduler, struct asi_coro *coro)
+{
+    coro->next = scheduler->idle;
+    scheduler->idle = coro;
+    scheduler->idle_count++;
+}
+
+static void run_new_tasks(void *argument);
+
+/* A runner for TASK; NULL, with the reason, when there is no stack. */
+static struct asi_coro *runner_for(struct asi_scheduler *scheduler,
+        const struct anysync_task *task, const char **ret_why)
+{
+    size_t size = stack_for(scheduler, task);
+    struct asi_coro *coro = scheduler->idle;
+
+    if (coro && fits(coro, size)) {
+        scheduler->idle = coro->next;
+        scheduler->idle_count--;
+        return coro;
+    }
+    coro = asi_coro_new(size, ret_why);
+    if (coro)
+        asi_coro_prepare(coro, run_new_tasks, scheduler);
+    return coro;
+}
+
+/* The stack that goes on after SELF, which may be a suspending task's, a runner's or the host's. */
+static struct asi_coro *next_stack(struct asi_scheduler *scheduler)
+{
+    struct anysync_task *task = scheduler->ready_head;
+    const char *why;
+
+    if (!task || scheduler->budget == 0)
+        return &scheduler->host;
+    if (task->coro) {
+        pop_ready(scheduler);
+        return task->coro;
+    }
+    struct asi_coro *runner = runner_for(scheduler, task, &why);
+    return runner ? runner : &scheduler->host; /* the host finds the same and fails the task */
+}
+
+static void switch_stack(
+        struct asi_scheduler *scheduler, struct asi_coro *from, struct asi_coro *to)
+{
+    asi_counter_add(&scheduler->switches, 1);
+    asi_coro_switch(from, to);
+}
+
+static void check_process(const struct asi_scheduler *scheduler)
+{
+    ASI_ASSERT(scheduler->generation == asi_fork_generation,
+            "a coroutine called fork() and went on into its loop in the child: there it must end with "
+            "_exit() or exec()");
+}
+
+/* The lowest frame of every coroutine stack. */
+static void run_new_tasks(void *argument)
+{
+    struct asi_scheduler *scheduler = argument;
+    struct asi_coro *self = asi_coro_running;
+
+    for (;;) {
+        struct anysync_task *task = scheduler->ready_head;
+        if (task && !task->coro && scheduler->budget > 0 &&
+                fits(self, stack_for(scheduler, task))) {
+            asi_task_begin(scheduler, pop_ready(scheduler));
+            check_process(scheduler);
+            continue; /* perhaps long after, on a stack that was suspended meanwhile */
+        }
+        /* Ask first, go idle then: a runner must not be given its own stack. */
+        struct asi_coro *next = next_stack(scheduler);
+        go_idle(scheduler, self);
+        switch_stack(scheduler, self, next);
+    }
+}
+
+void asi_scheduler_suspend(struct asi_scheduler *scheduler)
+{
+    struct anysync_task *task = scheduler->current;
+    struct asi_coro *self = asi_coro_running;
+    int saved = errno;
+
+    task->coro = self;
+    if (task->state == ASI_TASK_RUNNING) {
+        task->state = ASI_TASK_SUSPENDED;
+        asi_list_add(&scheduler->suspended, &task->list);
+    }
+    scheduler->current = NULL;
+    struct asi_coro *next = next_stack(scheduler);
+    if (next != self)
+        switch_stack(scheduler, self, next);
+    scheduler->current = task;
+    task->coro = NULL;
+    task->state = ASI_TASK_RUNNING;
+    errno = saved; /* other tasks of this thread have had it meanwhile */
+}
+
+void asi_scheduler_yield(struct asi_scheduler *scheduler)
+{
+    struct anysync_task *task = scheduler->current;
+
+    task->state = ASI_TASK_READY;
+    asi_scheduler_ready(scheduler, task);
+    asi_scheduler_suspend(scheduler);
+}
+
+void asi_scheduler_leave(struct asi_scheduler *scheduler)
+{
+    scheduler->left = asi_coro_running;
+    scheduler->current = NULL;
+    asi_counter_add(&scheduler->switches, 1);
+    asi_coro_leave(scheduler->left, &scheduler->host);
+}
+
+/* --- the host ------------------------------------------------------------------------------------ */
+
+/* Nothing can be run for lack of a stack: the new task at the head of the queue fails. */
+static void fail_for_stack(struct asi_scheduler *scheduler, const char *why)
+{
+    struct anysync_task *task = pop_ready(scheduler);
+
+    asi_slot_put(&task->slot, -ENOMEM,
+            asi_error_new(-ENOMEM, ANYSYNC_ORIGIN_TASK, "no stack for task \"%s\": %s", task->name,
+                    why));
+    asi_task_end(scheduler, task, -ENOMEM);
+}
+
+static void run_ready(struct asi_scheduler *scheduler)
+{
+    struct anysync_task *task = scheduler->ready_head;
+    struct asi_coro *next;
+    const char *why = "";
+
+    scheduler->budget = BUDGET;
+    if (task->coro) {
+        next = pop_ready(scheduler)->coro;
+    } else {
+        next = runner_for(scheduler, task, &why);
+        if (!next) {
+            fail_for_stack(scheduler, why);
+            return;
+        }
+    }
+    switch_stack(scheduler, &scheduler->host, next);
+    if (ASI_UNLIKELY(scheduler->left)) {
+        asi_coro_prepare(scheduler->left, run_new_tasks, scheduler);
+        go_idle(scheduler, scheduler->left);
+        scheduler->left = NULL;
+    }
+    while (scheduler->idle_count > MOST_IDLE) {
+        struct asi_coro *coro = scheduler->idle;
+        scheduler->idle = coro->next;
+        scheduler->idle_count--;
+        asi_coro_free(coro);
+    }
+}
+
+static void look_around(struct asi_scheduler *scheduler)
+{
+    scheduler->unpolled = 0;
+    if (scheduler->timers.root)
+        asi_timers_fire(&scheduler->timers, anysync_now());
+    asi_poller_poll(&scheduler->poller);
+}
+
+/* Whether there is something to do before the next sleep. */
+static bool has_work(struct asi_scheduler *scheduler)
+{
+    return scheduler->ready_head || !asi_mailbox_is_empty(&scheduler->mailbox);
+}
+
+/* Look for work for a short time; descriptors and timers are not forgotten meanwhile. */
+static bool look_for_work(struct asi_scheduler *scheduler)
+{
+    struct asi_look look;
+    unsigned rounds = 0;
+
+    asi_look_begin(&look, &scheduler->spin, (enum asi_spin_policy)scheduler->options.spin);
+    while (!has_work(scheduler) && asi_look_again(&look)) {
+        if (++rounds % LOOK_AT_FDS_EVERY == 0)
+            look_around(scheduler);
+    }
+    bool found = has_work(scheduler);
+    asi_look_end(&look, found);
+    return found;
+}
+
+static void sleep_until_work(struct asi_scheduler *scheduler)
+{
+    uint32_t ticket = asi_doorbell_ticket(&scheduler->bell);
+
+    if (!asi_mailbox_park(&scheduler->mailbox))
+        return;
+    asi_poller_sleep(&scheduler->poller, ticket, asi_timers_next(&scheduler->timers));
+    /* take_letters ends the park */
+}
+
+/* Whether all is over; then the mailbox is closed. */
+static bool has_ended(struct asi_scheduler *scheduler)
+{
+    if (scheduler->stopping == ASI_STOP_NOT)
+        return false;
+    return (scheduler->live == 0 || scheduler->abandon) && asi_mailbox_close(&scheduler->mailbox);
+}
+
+static void loop(struct asi_scheduler *scheduler)
+{
+    for (;;) {
+        asi_counter_add(&scheduler->turns, 1);
+        take_letters(scheduler);
+        if (scheduler->ready_head && !scheduler->abandon) {
+            run_ready(scheduler);
+            scheduler->unpolled += scheduler->budget > 0 ? 1 : LOOK_EVERY / 4;
+            if (scheduler->unpolled >= LOOK_EVERY)
+                look_around(scheduler);
+            continue;
+        }
+        if (has_ended(scheduler))
+            return;
+        if (look_for_work(scheduler) && !scheduler->abandon)
+            continue;
+        look_around(scheduler);
+        if (!has_work(scheduler))
+            sleep_until_work(scheduler);
+    }
+}
+
+/* What is still suspended will never go on: its stacks and records stay as they are, for good. */
+static void abandon_rest(struct asi_scheduler *scheduler)
+{
+    asi_counter_add(&scheduler->live_shown, (uint64_t)-(int64_t)scheduler->live);
+    while (!asi_list_is_empty(&scheduler->suspended)) {
+        struct anysync_task *task =
+                asi_container_of(scheduler->suspended.next, struct anysync_task, list);
+        asi_list_remove(&task->list);
+        task->state = ASI_TASK_ABANDONED;
+        asi_future_complete(&task->future, -ECANCELED,
+                asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
+                        "task \"%s\" was abandoned: it did not end in its grace time after a cancel",
+                        task->name));
+    }
+    scheduler->ready_head = NULL;
+    scheduler->ready_tail = NULL;
+}
+
+static void enter(struct asi_scheduler *scheduler)
+{
+    asi_local.scheduler = scheduler;
+    scheduler->generation = asi_fork_generation;
+    asi_coro_init_host(&scheduler->host);
+    if (!scheduler->fault_stack)
+        scheduler->fault_stack = asi_allocate(ASI_OVERFLOW_STACK);
+}
+
+void asi_scheduler_run(struct asi_scheduler *scheduler)
+{
+    enter(scheduler);
+    bool fault_stack = scheduler->fault_stack && asi_overflow_enter(scheduler->fault_stack);
+    loop(scheduler);
+    if (scheduler->live > 0)
+        abandon_rest(scheduler);
+    asi_poller_fini(&scheduler->poller);
+    if (fault_stack)
+        asi_overflow_leave();
+    asi_coro_running = NULL;
+    asi_local.scheduler = NULL;
+}

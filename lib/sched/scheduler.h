@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scheduler: one loop of one thread, where tasks, timers, descriptors and letters from other threads meet.
+ *
+ * ONE TURN
+ *   1. take the mailbox whole: new tasks join the ready queue, wakes and cancels take effect;
+ *   2. run ready tasks, until there is none or the budget is used up;
+ *   3. every so many tasks, and when there is nothing to do: fire timers, look at descriptors;
+ *   4. nothing to do at all: look at the mailbox for a short time, then park it and sleep.
+ *
+ * STACKS  The thread's own stack is the host: it does 1, 3 and 4, and libevent runs on it.  Tasks run on
+ *   coroutine stacks, whose lowest frame is a runner: it calls the bodies of new tasks one after another on
+ *   the same stack.  A body that suspends keeps the stack, runner frame and all, and the loop goes on with
+ *   another; when the body ends later, its runner just goes on as the runner.  A body that never suspends
+ *   thus costs no switch and no stack, and a suspension one switch:
+ *
+ *       host <--> runner (new tasks)      suspended bodies, each above a runner of its own
+ *                    |   \___ body            ^
+ *                    |                        |
+ *                    +--- goes idle, and -----+  resumed
+ *
+ * Loop thread only, except where said.  No locks, no atomics: those are in lib/thread.
+ * Schedulers are taken from a pool and never freed, so that a late letter finds memory of the right kind.
+ */
+#ifndef ASI_SCHED_SCHEDULER_H
+#define ASI_SCHED_SCHEDULER_H
+
+#include "base/list.h"
+#include "coro/coro.h"
+#include "loop/poller.h"
+#include "loop/timers.h"
+#include "sched/task.h"
+#include "thread/doorbell.h"
+#include "thread/flag.h"
+#include "thread/mailbox.h"
+#include "thread/spin.h"
+#include "thread/thread.h"
+
+#include <anysync/executor.h>
+
+enum asi_loop_kind { ASI_LOOP_WORKER, ASI_LOOP_NESTED, ASI_LOOP_HERE };
+
+enum asi_stopping { ASI_STOP_NOT, ASI_STOP_DRAIN, ASI_STOP_CANCEL };
+
+struct asi_scheduler {
+    _Alignas(64) struct asi_mailbox mailbox; /* [atomic] a line of its own: producers write it */
+
+    _Alignas(64) struct asi_doorbell bell; /* [atomic] */
+    struct asi_letter drain_letter;        /* of who stops it; see asi_scheduler_ask_stop */
+    struct asi_letter cancel_letter;
+
+    _Alignas(64) struct anysync_task *current; /* the task that runs; NULL in the host */
+    struct anysync_task *ready_head;           /* FIFO */
+    struct anysync_task *ready_tail;
+    struct asi_coro *idle; /* runners that wait for work */
+    unsigned idle_count;
+    unsigned budget;       /* tasks until the host has its turn */
+    unsigned unpolled;     /* turns since timers and descriptors were looked at */
+    struct asi_coro host;
+    struct asi_coro *left; /* a stack whose task ended by anysync_exit() */
+    struct asi_timers timers;
+    struct asi_list suspended;
+    size_t live; /* tasks begun or queued here, and not ended */
+    struct anysync_task *root; /* of a nested or here-loop: its end stops the loop */
+    struct asi_timer root_timer;  /* of a here-loop: the deadline of its root */
+    struct asi_timer grace_timer; /* of both: how long cancelled tasks may clean up */
+    enum asi_stopping stopping;
+    bool timed_out; /* root_timer fired before the root ended */
+    bool abandon;   /* leave what is still suspended, and return */
+    struct asi_poller poller;
+    struct asi_spin spin;
+
+    enum asi_loop_kind kind;
+    struct anysync_executor_options options; /* constant while it runs */
+    uint32_t generation; /* of the process whose thread runs it */
+    struct asi_counter tasks, switches, turns, live_shown;
+
+    struct asi_scheduler *next_free; /* [pool lock] */
+    struct asi_scheduler *next_all;  /* [pool lock] */
+    bool taken;                      /* [pool lock] */
+    void *fault_stack;               /* for the overflow handler; owned, NULL until needed */
+    struct asi_thread thread;        /* of a nested loop */
+    struct asi_flag parted;          /* of a nested loop: caller or thread has left */
+};
+
+/* What has to be done once in a process, by whoever comes first.  Any thread. */
+void asi_scheduler_prepare_process(void);
+
+/* A closed scheduler from the pool, NULL when there is no memory.  Any thread. */
+struct asi_scheduler *asi_scheduler_take(void);
+void asi_scheduler_give(struct asi_scheduler *scheduler);
+
+/* Open it for letters.  From now on others may post. */
+void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind,
+        const struct anysync_executor_options *options);
+
+/* Be its thread until it has stopped and all tasks have ended (or were abandoned); then it is closed. */
+void asi_scheduler_run(struct asi_scheduler *scheduler);
+
+/* From any thread: send LETTER (consumed unless false).  False: the loop is closed. */
+bool asi_scheduler_post(struct asi_scheduler *scheduler, struct asi_letter *letter);
+
+/* From any thread, once for each mode: have it stop. */
+void asi_scheduler_ask_stop(struct asi_scheduler *scheduler, enum asi_stopping how);
+
+/* On its thread: stop. */
+void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how);
+
+/* On its thread: cancel the root at DEADLINE, and leave it after the grace time. */
+void asi_scheduler_limit_root(struct asi_scheduler *scheduler, anysync_time deadline);
+
+/* On its thread: the root has ended; cancel what it left, and leave that after the grace time. */
+void asi_scheduler_root_ended(struct asi_scheduler *scheduler);
+
+/* On its thread: give TASK (which has the loop's reference) to the ready queue. */
+void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task);
+
+/* Put TASK into the ready queue. */
+void asi_scheduler_ready(struct asi_scheduler *scheduler, struct anysync_task *task);
+
+/* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
+void asi_scheduler_suspend(struct asi_scheduler *scheduler);
+
+/* Let the other ready tasks run, then go on. */
+void asi_scheduler_yield(struct asi_scheduler *scheduler);
+
+/* Leave the running task's stack for good; the task has ended. */
+void asi_scheduler_leave(struct asi_scheduler *scheduler) __attribute__((noreturn));
+
+/* The loop of the calling thread, NULL on a plain thread. */
+struct asi_scheduler *asi_scheduler_here(void);
+
+#endif

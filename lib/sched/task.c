@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a task (the diagram: task.h).
+ *
+ * One allocation holds the task, its future, the copy of its argument and its result; small ones come from
+ * the recycler.  References: one for each holder of the future, and one of the loop's from submission to
+ * end.  A cancel that is on its way to the loop holds one too.
+ */
+#include "sched/task.h"
+
+#include "base/memory.h"
+#include "sched/scheduler.h"
+#include "thread/recycle.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { ALIGNMENT = 16 };
+
+_Static_assert(sizeof(struct anysync_task) <= ASI_RECYCLE_RECORD_SIZE,
+        "a task without argument and result has to fit the recycler's records");
+
+static size_t rounded(size_t size)
+{
+    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+static void deliver_submission(struct asi_letter *letter, void *receiver)
+{
+    asi_scheduler_add(receiver, asi_container_of(letter, struct anysync_task, letter));
+}
+
+struct anysync_task *asi_task_new(
+        const struct anysync_function *function, const void *argument, uint32_t refs)
+{
+    size_t argument_at = rounded(sizeof(struct anysync_task));
+    size_t result_at = argument_at + rounded(function->argument_size);
+    size_t size = result_at + rounded(function->result_size);
+    bool recycled = size <= ASI_RECYCLE_RECORD_SIZE;
+
+    if (function->argument_size > SIZE_MAX / 4 || function->result_size > SIZE_MAX / 4)
+        return NULL;
+    struct anysync_task *task =
+            recycled ? asi_recycle_take(ASI_RECYCLE_RECORD) : asi_allocate(size);
+    if (!task)
+        return NULL;
+    char *memory = (char *)task;
+    asi_future_init(&task->future, refs, memory + result_at, function->result_size);
+    task->future.is_task = true;
+    task->future.recycled = recycled;
+    task->letter.deliver = deliver_submission;
+    task->function = function;
+    task->scheduler = NULL;
+    task->coro = NULL;
+    task->argument = memory + argument_at;
+    task->state = ASI_TASK_NEW;
+    task->cancelled = false;
+    task->cancellable = false;
+    task->named = false;
+    task->name = function->name;
+    task->slot = (struct asi_slot){.error = NULL};
+    asi_flag_init(&task->used);
+    asi_flag_init(&task->cancel_asked);
+    if (function->argument_size > 0)
+        memcpy(task->argument, argument, function->argument_size);
+    return task;
+}
+
+void asi_task_free(struct anysync_task *task)
+{
+    asi_slot_clear(&task->slot);
+    if (task->named)
+        asi_free((char *)(uintptr_t)task->name);
+    if (task->future.recycled)
+        asi_recycle_give(ASI_RECYCLE_RECORD, task);
+    else
+        asi_free(task);
+}
+
+void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    int status = -ECANCELED;
+
+    if (!task->cancelled && scheduler->stopping != ASI_STOP_CANCEL) {
+        task->state = ASI_TASK_RUNNING;
+        scheduler->current = task;
+        status = task->function->body(task->argument, task->future.result);
+        scheduler->current = NULL;
+    }
+    asi_task_end(scheduler, task, status);
+}
+
+/* The error object for a task that ends with STATUS: what its slot says, if it is about that. */
+static struct asi_error *final_error(
+        struct asi_scheduler *scheduler, struct anysync_task *task, int status)
+{
+    struct asi_error *error = NULL;
+    struct anysync_frame frame = {.function = task->function->name,
+            .file = task->function->file,
+            .line = task->function->line,
+            .thread = scheduler->options.name};
+
+    if (task->slot.error && task->slot.code == status) {
+        error = task->slot.error;
+        task->slot = (struct asi_slot){.error = NULL};
+    } else {
+        error = asi_error_new(status, ANYSYNC_ORIGIN_TASK, NULL);
+    }
+    if (!error)
+        return NULL;
+    error = asi_error_add_frame(error, &frame);
+    error->shown.origin = ANYSYNC_ORIGIN_TASK;
+    if (!error->shown.function[0]) {
+        error->shown.function = frame.function;
+        error->shown.file = frame.file;
+        error->shown.line = frame.line;
+    }
+    return error;
+}
+
+void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
+{
+    struct asi_error *error = NULL;
+
+    if (ASI_UNLIKELY(status > 0)) {
+        asi_slot_put(&task->slot, -EINVAL,
+                asi_error_new(-EINVAL, ANYSYNC_ORIGIN_TASK,
+                        "the body returned %d; it has to return 0 or a negative code", status));
+        status = -EINVAL;
+    }
+    if (ASI_UNLIKELY(status < 0))
+        error = final_error(scheduler, task, status);
+    task->state = ASI_TASK_ENDED;
+    scheduler->live--;
+    asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
+    if (task == scheduler->root)
+        asi_scheduler_root_ended(scheduler);
+    asi_future_complete(&task->future, status, error);
+    anysync_future_unref(&task->future);
+}
+
+void asi_task_wake(struct anysync_task *task)
+{
+    if (task->state != ASI_TASK_SUSPENDED)
+        return;
+    task->state = ASI_TASK_READY;
+    asi_list_remove(&task->list);
+    asi_scheduler_ready(task->scheduler, task);
+}
+
+void asi_task_cancel(struct anysync_task *task)
+{
+    task->cancelled = true;
+    if (task->cancellable)
+        asi_task_wake(task);
+}
+
+static void deliver_cancel(struct asi_letter *letter, void *receiver)
+{
+    struct anysync_task *task = asi_container_of(letter, struct anysync_task, cancel_letter);
+
+    /* A loop that was opened later may get the letter: then the task has ended. */
+    if (!asi_cell_done(&task->future.cell)) {
+        ASI_ASSERT(task->scheduler == receiver, "a cancel came to the wrong loop");
+        asi_task_cancel(task);
+    }
+    anysync_future_unref(&task->future);
+}
+
+int asi_task_ask_cancel(struct anysync_task *task)
+{
+    if (asi_cell_done(&task->future.cell))
+        return ANYSYNC_DONE;
+    if (task->scheduler == asi_scheduler_here()) {
+        asi_task_cancel(task);
+        return 0;
+    }
+    if (asi_flag_raise(&task->cancel_asked))
+        return 0; /* somebody asked before */
+    anysync_future_ref(&task->future);
+    task->cancel_letter.deliver = deliver_cancel;
+    if (asi_scheduler_post(task->scheduler, &task->cancel_letter))
+        return 0;
+    anysync_future_unref(&task->future); /* its loop has ended, and so has the task */
+    return ANYSYNC_DONE;
+}

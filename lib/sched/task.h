@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks: one running coroutine each.
+ *
+ *      NEW --submit--> QUEUED --begin--> RUNNING --end--> ENDED
+ *                         |               |    ^
+ *                         |        suspend|    |resume
+ *                         |               v    |
+ *                         |          SUSPENDED -> READY
+ *                         |               |
+ *                         +--cancel-------+--> ENDED       (SUSPENDED -> ABANDONED: nobody waits any more)
+ *
+ * Fields are the loop thread's from the moment it takes the task out of its mailbox; before, they are the
+ * submitter's.  What other threads may touch at any time is in the future, and in `cancel_asked`.
+ */
+#ifndef ASI_SCHED_TASK_H
+#define ASI_SCHED_TASK_H
+
+#include "base/list.h"
+#include "sched/error.h"
+#include "sched/future.h"
+#include "thread/flag.h"
+#include "thread/mailbox.h"
+
+#include <anysync/task.h>
+
+struct asi_coro;
+struct asi_scheduler;
+
+enum asi_task_state {
+    ASI_TASK_NEW,
+    ASI_TASK_QUEUED,
+    ASI_TASK_RUNNING,
+    ASI_TASK_SUSPENDED,
+    ASI_TASK_READY,
+    ASI_TASK_ENDED,
+    ASI_TASK_ABANDONED
+};
+
+struct anysync_task {
+    struct anysync_future future; /* first; the line that waiters look at */
+
+    _Alignas(64) struct asi_letter letter; /* submission */
+    const struct anysync_function *function; /* [const] */
+    struct asi_scheduler *scheduler;  /* [const] after submission */
+    struct anysync_task *next;        /* [loop] in the ready queue */
+    struct asi_coro *coro;            /* [loop] its stack, while it is suspended or ready again */
+    void *argument;                   /* [const] inside this allocation */
+    enum asi_task_state state;        /* [loop] */
+    bool cancelled;                   /* [loop] each suspension says -ECANCELED */
+    bool cancellable;                 /* [loop] the suspension it is in ends on a cancel */
+    bool named;                       /* [const] `name` is owned */
+    struct asi_flag used;             /* [atomic] run, awaited or started once */
+    struct asi_flag cancel_asked;     /* [atomic] cancel_letter is on its way or was */
+
+    struct asi_list list;             /* [loop] among the suspended */
+    struct asi_slot slot;             /* [loop] last error */
+    const char *name;                 /* [const] */
+    struct asi_letter cancel_letter;  /* of who raised cancel_asked first */
+};
+
+/* A task of FUNCTION with a copy of ARGUMENT and REFS references; NULL when there is no memory. */
+struct anysync_task *asi_task_new(
+        const struct anysync_function *function, const void *argument, uint32_t refs);
+
+/* The last reference of a task is gone: free it. */
+void asi_task_free(struct anysync_task *task);
+
+/* Loop thread: run its body, from beginning to end, on this stack. */
+void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task);
+
+/* Loop thread: it is over; tell who waits, drop the loop's reference. */
+void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status);
+
+/* Loop thread: a task that is suspended goes on soon.  No effect in any other state. */
+void asi_task_wake(struct anysync_task *task);
+
+/* Loop thread: ask it to end. */
+void asi_task_cancel(struct anysync_task *task);
+
+/* Any thread: ask it to end.  Returns 0, or ANYSYNC_DONE when it had ended. */
+int asi_task_ask_cancel(struct anysync_task *task);
+
+static inline struct anysync_task *asi_task_of(struct anysync_future *future)
+{
+    return asi_container_of(future, struct anysync_task, future);
+}
+
+#endif

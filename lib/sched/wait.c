@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting.
+ *
+ * A waiting party is an asi_waiter: a thread sleeps on it, a task suspends and is woken by its letter.  It
+ * joins the cells it waits for, sleeps until there was a delivery, and then leaves all of them.  A cell that
+ * cannot be left has delivered or is about to: that delivery is waited for, because the deliverer still
+ * holds a pointer to the waiter.  It takes a few instructions, unless the deliverer has lost its processor.
+ *
+ * A delivery that ends a task's sleep from another thread comes as a letter: the waiter may not go before
+ * the letter has arrived.  Timers and cancels wake a task too; then asi_waiter_disarm tells whether a letter
+ * is on its way as well.
+ *
+ * A thread looks at the cells for a short time first: what is done by then needs no link and no delivery.
+ */
+#include "sched/wait.h"
+
+#include "base/memory.h"
+#include "sched/scheduler.h"
+#include "sched/task.h"
+#include "thread/fork.h"
+#include "thread/local.h"
+#include "thread/spin.h"
+
+#include <errno.h>
+
+enum { FEW = 8 };
+
+struct party {
+    struct asi_waiter waiter;
+    struct asi_letter letter; /* tasks: how a wake from another thread comes */
+    struct asi_timer timer;   /* tasks: the deadline */
+    struct anysync_task *task; /* NULL: a thread */
+    bool arrived;             /* tasks: the wake of the current sleep has come */
+    bool timed_out;
+};
+
+enum asi_world asi_world(void)
+{
+    struct asi_scheduler *scheduler = asi_local.scheduler;
+
+    if (!scheduler)
+        return ASI_WORLD_THREAD;
+    return scheduler->current ? ASI_WORLD_TASK : ASI_WORLD_CALLBACK;
+}
+
+/* --- a task's sleep ------------------------------------------------------------------------------ */
+
+static void arrive(struct party *party)
+{
+    party->arrived = true;
+    asi_task_wake(party->task);
+}
+
+static void deliver_letter(struct asi_letter *letter, void *receiver)
+{
+    (void)receiver;
+    arrive(asi_container_of(letter, struct party, letter));
+}
+
+/* Called by who completed something, on any thread. */
+static void wake_task(struct asi_waiter *waiter)
+{
+    struct party *party = asi_container_of(waiter, struct party, waiter);
+    struct asi_scheduler *scheduler = party->task->scheduler;
+
+    if (asi_local.scheduler == scheduler && asi_local.in_signal == 0)
+        arrive(party);
+    else
+        asi_scheduler_post(scheduler, &party->letter); /* refused: the task was abandoned */
+}
+
+static void on_deadline(struct asi_timer *timer)
+{
+    struct party *party = asi_container_of(timer, struct party, timer);
+
+    party->timed_out = true;
+    asi_task_wake(party->task);
+}
+
+static void suspend(struct anysync_task *task, bool cancellable)
+{
+    task->cancellable = cancellable;
+    asi_scheduler_suspend(task->scheduler);
+    task->cancellable = false;
+}
+
+/* Suspend until there were more than SEEN deliveries; only if CANCELLABLE, also a cancel ends it. */
+static int task_sleep(struct party *party, uint32_t seen, anysync_time deadline, bool cancellable)
+{
+    struct anysync_task *task = party->task;
+    struct asi_timers *timers = &task->scheduler->timers;
+
+    party->arrived = false;
+    party->timed_out = false;
+    if (!asi_waiter_arm(&party->waiter, seen))
+        return 0;
+    if (deadline != ANYSYNC_FOREVER)
+        asi_timer_arm(timers, &party->timer, deadline);
+    suspend(task, cancellable);
+    asi_timer_disarm(timers, &party->timer);
+    if (!party->arrived && !asi_waiter_disarm(&party->waiter)) {
+        while (!party->arrived) /* its letter is on its way */
+            suspend(task, false);
+    }
+    if (asi_waiter_count(&party->waiter) > seen)
+        return 0;
+    return party->timed_out ? -ETIMEDOUT : -ECANCELED;
+}
+
+/* --- either -------------------------------------------------------------------------------------- */
+
+static void party_init(struct party *party, enum asi_world world)
+{
+    struct asi_scheduler *scheduler = asi_local.scheduler;
+
+    party->task = world == ASI_WORLD_TASK ? scheduler->current : NULL;
+    asi_waiter_init(&party->waiter, party->task ? wake_task : NULL);
+    party->letter.deliver = deliver_letter;
+    asi_timer_init(&party->timer, on_deadline);
+}
+
+static int party_sleep(struct party *party, uint32_t seen, anysync_time deadline, bool cancellable)
+{
+    if (party->task)
+        return task_sleep(party, seen, deadline, cancellable);
+    return asi_waiter_sleep(&party->waiter, seen, deadline) ? 0 : -ETIMEDOUT;
+}
+
+/* --- many cells ---------------------------------------------------------------------------------- */
+
+/* The first that is done, COUNT if none is.  RET_PENDING: whether there is one to wait for. */
+static size_t find_done(
+        struct anysync_future *const *futures, size_t count, bool *ret_pending, bool *ret_orphan)
+{
+    *ret_pending = false;
+    *ret_orphan = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!futures[i])
+            continue;
+        if (asi_cell_done(&futures[i]->cell))
+            return i;
+        *ret_pending = true;
+        if (futures[i]->generation != asi_fork_generation)
+            *ret_orphan = true;
+    }
+    return count;
+}
+
+static bool any_done(struct anysync_future *const *futures, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (futures[i] && asi_cell_done(&futures[i]->cell))
+            return true;
+    }
+    return false;
+}
+
+/* A thread looks for a short time before it goes to sleep. */
+static bool look_for_done(
+        struct anysync_future *const *futures, size_t count, anysync_time deadline)
+{
+    struct asi_look look;
+    unsigned rounds = 0;
+
+    asi_look_begin(&look, &asi_local.spin, ASI_SPIN_ADAPTIVE);
+    while (!any_done(futures, count) && asi_look_again(&look)) {
+        if (++rounds % 64 == 0 && deadline != ANYSYNC_FOREVER && anysync_now() >= deadline)
+            break;
+    }
+    bool found = any_done(futures, count);
+    asi_look_end(&look, found);
+    return found;
+}
+
+/* Join all cells.  Returns how many entries were gone through; RET_STATUS: 0, or -ENOMEM. */
+static size_t join_all(struct party *party, struct anysync_future *const *futures, size_t count,
+        struct asi_link **links, int *ret_status)
+{
+    *ret_status = 0;
+    for (size_t i = 0; i < count; i++) {
+        links[i] = NULL;
+        if (!futures[i])
+            continue;
+        struct asi_link *link = asi_link_new();
+        if (!link) {
+            *ret_status = -ENOMEM;
+            return i;
+        }
+        if (!asi_cell_join(&futures[i]->cell, link, &party->waiter)) {
+            asi_link_free(link);
+            return i;
+        }
+        links[i] = link;
+    }
+    return count;
+}
+
+/* Leave all cells again, and wait for the deliveries that are due. */
+static void leave_all(struct party *party, struct anysync_future *const *futures,
+        struct asi_link **links, size_t joined)
+{
+    uint32_t due = 0;
+
+    for (size_t i = 0; i < joined; i++) {
+        if (links[i] && asi_cell_leave(&futures[i]->cell, links[i]))
+            links[i] = NULL; /* consumed */
+        else if (links[i])
+            due++;
+    }
+    for (uint32_t seen = asi_waiter_count(&party->waiter); seen < due;
+            seen = asi_waiter_count(&party->waiter))
+        (void)party_sleep(party, seen, ANYSYNC_FOREVER, false);
+    for (size_t i = 0; i < joined; i++) {
+        if (links[i])
+            asi_link_free(links[i]);
+    }
+}
+
+static int wait_with(struct party *party, struct anysync_future *const *futures, size_t count,
+        struct asi_link **links, anysync_time deadline, bool cancellable)
+{
+    int status;
+    size_t joined = join_all(party, futures, count, links, &status);
+
+    if (joined == count && status == 0)
+        status = party_sleep(party, 0, deadline, cancellable);
+    leave_all(party, futures, links, joined);
+    return status;
+}
+
+/* What can be said without waiting.  Returns whether that was all. */
+static bool settle(enum asi_world world, struct anysync_future *const *futures, size_t count,
+        anysync_time deadline, size_t *ret_index, int *ret_status)
+{
+    bool pending, orphan;
+
+    *ret_index = find_done(futures, count, &pending, &orphan);
+    if (*ret_index < count)
+        *ret_status = 0;
+    else if (!pending)
+        *ret_status = ANYSYNC_DONE;
+    else if (orphan)
+        *ret_status = -EOWNERDEAD;
+    else if (world == ASI_WORLD_CALLBACK)
+        *ret_status = deadline == ANYSYNC_POLL ? -ETIMEDOUT : -EDEADLK;
+    else
+        return false;
+    return true;
+}
+
+int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, size_t count,
+        anysync_time deadline, size_t *ret_index)
+{
+    struct asi_link *few[FEW], **links = few;
+    struct party party;
+    int status;
+
+    if (settle(world, futures, count, deadline, ret_index, &status))
+        return status;
+    if (world == ASI_WORLD_TASK) {
+        status = asi_wait_checkpoint();
+        if (status)
+            return status;
+    } else if (deadline != ANYSYNC_POLL && look_for_done(futures, count, deadline)) {
+        settle(world, futures, count, deadline, ret_index, &status);
+        return status;
+    }
+    if (deadline == ANYSYNC_POLL)
+        return -ETIMEDOUT;
+    if (count > FEW) {
+        links = asi_allocate(count * sizeof(struct asi_link *));
+        if (!links)
+            return -ENOMEM;
+    }
+    party_init(&party, world);
+    status = wait_with(&party, futures, count, links, deadline, true);
+    if (links != few)
+        asi_free(links);
+    /* What is done by now counts, however the wait ended. */
+    int settled;
+    if (settle(world, futures, count, deadline, ret_index, &settled))
+        return settled;
+    return status;
+}
+
+int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_time deadline)
+{
+    size_t index;
+
+    return asi_wait_any(world, &future, 1, deadline, &index);
+}
+
+bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_time deadline)
+{
+    struct asi_link *link;
+    struct party party;
+
+    while (!asi_cell_done(&future->cell)) {
+        party_init(&party, world);
+        if (wait_with(&party, &future, 1, &link, deadline, false) != -ENOMEM)
+            break;
+        /* No memory to wait with: ask again until there is, or until it is done. */
+        if (deadline != ANYSYNC_FOREVER && anysync_now() >= deadline)
+            break;
+        if (world == ASI_WORLD_TASK)
+            asi_scheduler_yield(asi_local.scheduler);
+        else
+            asi_thread_yield();
+    }
+    return asi_cell_done(&future->cell);
+}
+
+/* --- on this loop only --------------------------------------------------------------------------- */
+
+int asi_wait_checkpoint(void)
+{
+    struct asi_scheduler *scheduler = asi_local.scheduler;
+
+    if (ASI_UNLIKELY(scheduler->generation != asi_fork_generation))
+        return -EOWNERDEAD;
+    if (ASI_LIKELY(!scheduler->current->cancelled))
+        return 0;
+    asi_scheduler_yield(scheduler);
+    return -ECANCELED;
+}
+
+int asi_wait_local(const bool *woken, anysync_time deadline)
+{
+    struct party party;
+    int error = asi_wait_checkpoint();
+
+    if (error)
+        return error;
+    party_init(&party, ASI_WORLD_TASK);
+    party.timed_out = false;
+    if (deadline != ANYSYNC_FOREVER)
+        asi_timer_arm(&party.task->scheduler->timers, &party.timer, deadline);
+    while (!*woken && !party.timed_out && !party.task->cancelled)
+        suspend(party.task, true);
+    asi_timer_disarm(&party.task->scheduler->timers, &party.timer);
+    if (*woken)
+        return 0;
+    return party.timed_out ? -ETIMEDOUT : -ECANCELED;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cell: done once, and any number of waiters who want to know.
+ *
+ * A waiter joins with a link.  Completion takes the whole list of links in one step and gives each waiter
+ * one delivery.  A waiter that gives up takes its claim back; then the link stays behind, without an
+ * owner, until somebody who holds the list finds it.
+ *
+ *              | complete | join | leave |   "-": may run at the same time
+ *   complete   |    X     |  -   |   -   |   "X": not at all: a cell is completed once (claim it first)
+ *   join       |    -     |  -   |   -   |   leave: each link once, by its waiter
+ *   leave      |    -     |  -   |   -   |
+ *
+ * Progress  all are lock-free; done is wait-free.
+ * Order     what came before complete happens before done returning true, join returning false, and the
+ *           deliveries.
+ * Memory    links come from the recycler.  The caller of each function keeps the cell alive meanwhile;
+ *           complete never touches a waiter after its delivery.
+ * Bound     one link for each waiting party, plus as many left behind as there are live ones (at least
+ *           eight).
+ */
+#ifndef ASI_THREAD_CELL_H
+#define ASI_THREAD_CELL_H
+
+#include "thread/atomic.h"
+#include "thread/waiter.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct asi_link {
+    struct asi_link *next;                /* owned by the list, then by who took the list */
+    asi_atomic(struct asi_waiter *) owner; /* NULL: delivered or left behind */
+};
+
+struct asi_cell {
+    asi_atomic(struct asi_link *) head; /* chain of links, or the mark for done */
+    asi_atomic(uint32_t) left;          /* links left behind since the last sweep, about */
+    asi_atomic(uint32_t) sweep_at;      /* how many make a sweep worth while */
+    asi_atomic(uint32_t) claimed;       /* whether somebody is completing it */
+    struct asi_link *garbage;           /* [completer] links found without an owner */
+};
+
+void asi_cell_init(struct asi_cell *cell);
+
+/* Frees what was left behind.  Nobody else uses the cell any more. */
+void asi_cell_fini(struct asi_cell *cell);
+
+bool asi_cell_done(struct asi_cell *cell);
+
+/* Ask for the right to complete the cell, where several may want to.  True once. */
+bool asi_cell_claim(struct asi_cell *cell);
+
+/* Take that right back, before anything was shown to anybody. */
+void asi_cell_unclaim(struct asi_cell *cell);
+
+/* Make it done, and deliver to all.  Async-signal-safe if the wake functions are. */
+void asi_cell_complete(struct asi_cell *cell);
+
+/* A link for asi_cell_join, or NULL when there is no memory. */
+struct asi_link *asi_link_new(void);
+void asi_link_free(struct asi_link *link);
+
+/* Let WAITER have a delivery when the cell is done.  False: it is done already, and LINK (still the
+ * caller's) was not used. */
+bool asi_cell_join(struct asi_cell *cell, struct asi_link *link, struct asi_waiter *waiter);
+
+/* Give up.  True: there will be no delivery, and LINK is consumed.  False: there was one or there will be
+ * one soon; LINK is the caller's to free once it has come. */
+bool asi_cell_leave(struct asi_cell *cell, struct asi_link *link);
+
+#endif

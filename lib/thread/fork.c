@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "thread/fork.h"
+
+#include "base/assert.h"
+#include "thread/recycle.h"
+#include "thread/thread.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+enum { MOST_PARTS = 4 };
+
+uint32_t asi_fork_generation;
+
+static const struct asi_fork_part *parts[MOST_PARTS];
+static unsigned part_count;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void)
+{
+    for (unsigned i = part_count; i > 0; i--)
+        parts[i - 1]->before();
+    asi_recycle_before_fork();
+}
+
+static void after_fork(void)
+{
+    asi_recycle_after_fork();
+    for (unsigned i = 0; i < part_count; i++)
+        parts[i]->after();
+}
+
+static void in_child(void)
+{
+    asi_fork_generation++;
+    asi_recycle_in_child();
+    for (unsigned i = 0; i < part_count; i++)
+        parts[i]->in_child();
+    asi_thread_in_child();
+}
+
+static void install(void)
+{
+    int error = pthread_atfork(before_fork, after_fork, in_child);
+
+    ASI_ASSERT(error == 0, "no memory to prepare for fork()");
+}
+
+void asi_fork_add(const struct asi_fork_part *part)
+{
+    ASI_ASSERT(part_count < MOST_PARTS, "too many parts want to know of fork()");
+    parts[part_count++] = part;
+    pthread_once(&once, install);
+}

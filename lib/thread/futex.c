@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* syscall() */
+#include "thread/futex.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#if defined(__linux__) && !defined(ASI_PORTABLE_FUTEX)
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool asi_futex_wait(asi_atomic(uint32_t) * word, uint32_t expected, anysync_time deadline)
+{
+    struct timespec until = asi_clock_timespec(deadline);
+    /* FUTEX_WAIT_BITSET takes the deadline as an absolute moment of the monotonic clock. */
+    long error = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+            deadline == ANYSYNC_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+
+    if (error == 0)
+        return true;
+    ASI_ASSERT(errno == EAGAIN || errno == EINTR || errno == ETIMEDOUT,
+            "the system refused to let a thread sleep");
+    return errno != ETIMEDOUT;
+}
+
+void asi_futex_wake(asi_atomic(uint32_t) * word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+}
+
+#else
+
+#include <pthread.h>
+
+enum { BUCKETS = 64 };
+
+static struct bucket {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+} buckets[BUCKETS];
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_buckets(void)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+#if !defined(__APPLE__)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+#endif
+    for (int i = 0; i < BUCKETS; i++) {
+        pthread_mutex_init(&buckets[i].mutex, NULL);
+        pthread_cond_init(&buckets[i].changed, &attributes);
+    }
+    pthread_condattr_destroy(&attributes);
+}
+
+static struct bucket *bucket_of(const void *word)
+{
+    pthread_once(&once, make_buckets);
+    return &buckets[((uintptr_t)word >> 4) % BUCKETS];
+}
+
+bool asi_futex_wait(asi_atomic(uint32_t) * word, uint32_t expected, anysync_time deadline)
+{
+    struct bucket *bucket = bucket_of(word);
+    struct timespec until = asi_clock_timespec(deadline);
+    int error = 0;
+
+    pthread_mutex_lock(&bucket->mutex);
+    /* relaxed: the waker changed the word before it locked the bucket, so the mutex orders the two;
+     * a change that comes later finds us waiting. */
+    if (asi_load(word, relaxed) == expected) {
+        if (deadline == ANYSYNC_FOREVER)
+            pthread_cond_wait(&bucket->changed, &bucket->mutex);
+        else
+            error = pthread_cond_timedwait(&bucket->changed, &bucket->mutex, &until);
+    }
+    pthread_mutex_unlock(&bucket->mutex);
+    return error != ETIMEDOUT;
+}
+
+void asi_futex_wake(asi_atomic(uint32_t) * word)
+{
+    struct bucket *bucket = bucket_of(word);
+
+    pthread_mutex_lock(&bucket->mutex);
+    pthread_cond_broadcast(&bucket->changed);
+    pthread_mutex_unlock(&bucket->mutex);
+}
+
+#endif

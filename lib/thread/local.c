@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "thread/local.h"
+
+#include "base/assert.h"
+#include "thread/atomic.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+enum { MOST_FUNCTIONS = 4 };
+
+_Thread_local struct asi_local asi_local __attribute__((tls_model("initial-exec")));
+
+static void (*functions[MOST_FUNCTIONS])(struct asi_local *local);
+static unsigned function_count;
+static asi_atomic(unsigned) last_serial;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+
+/* May run again if another destructor of the thread uses the library after it: attach then starts over. */
+static void end_of_thread(void *argument)
+{
+    struct asi_local *local = argument;
+
+    local->attached = false;
+    for (unsigned i = 0; i < function_count; i++)
+        functions[i](local);
+    asi_recycle_flush(local->shelves);
+}
+
+static void make_key(void)
+{
+    int error = pthread_key_create(&key, end_of_thread);
+
+    ASI_ASSERT(error == 0, "this process has used up its thread-specific keys");
+}
+
+void asi_local_attach_slowly(void)
+{
+    pthread_once(&once, make_key);
+    /* On failure (no memory) the caches of this thread are not returned at its end: no more than that. */
+    if (pthread_setspecific(key, &asi_local) == 0)
+        asi_local.attached = true;
+}
+
+void asi_local_at_exit(void (*function)(struct asi_local *local))
+{
+    ASI_ASSERT(function_count < MOST_FUNCTIONS, "too many end-of-thread functions");
+    functions[function_count++] = function;
+}
+
+unsigned asi_local_serial(void)
+{
+    if (asi_local.serial == 0)
+        asi_local.serial = asi_add(&last_serial, 1, relaxed) + 1; /* only has to be unique */
+    return asi_local.serial;
+}

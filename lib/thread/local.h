@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the library keeps for each thread, in one struct.
+ *
+ * The upper layers hang their parts on it as untyped pointers; each registers a function that clears its
+ * part when a thread ends.  Coroutines never change thread, so a cached address of this struct stays right
+ * across a switch.
+ */
+#ifndef ASI_THREAD_LOCAL_H
+#define ASI_THREAD_LOCAL_H
+
+#include "thread/recycle.h"
+#include "thread/spin.h"
+
+#include <signal.h>
+#include <stdbool.h>
+
+struct asi_local {
+    void *scheduler;   /* the loop this thread runs now; NULL on a plain thread */
+    void *here;        /* a loop kept for the next run_here */
+    void *error;       /* the error slot of the thread's code outside tasks */
+    struct asi_spin spin;
+    unsigned in_signal; /* inside anysync_future_set_from_signal() */
+    unsigned serial;    /* 0: none given yet */
+    bool attached;      /* the end-of-thread functions will run */
+    bool ours;          /* started by the library */
+    sigset_t clean_mask; /* what a child process should start with; when `ours` */
+    struct asi_shelf shelves[ASI_RECYCLE_CLASSES];
+};
+
+/* initial-exec: one instruction to reach it, also from the shared library (a few hundred bytes). */
+extern _Thread_local struct asi_local asi_local __attribute__((tls_model("initial-exec")));
+
+/* Have the end-of-thread functions run for this thread.  Cheap after the first time. */
+void asi_local_attach_slowly(void);
+
+static inline void asi_local_attach(void)
+{
+    if (!asi_local.attached)
+        asi_local_attach_slowly();
+}
+
+/* Call FUNCTION at the end of each attached thread.  Registered once, before the first attach. */
+void asi_local_at_exit(void (*function)(struct asi_local *local));
+
+/* The calling thread's number: from 1, never used again. */
+unsigned asi_local_serial(void);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lock for slow paths: starting, stopping, refilling a cache.  No lock of the library is held while
+ * user code runs, and none is taken between a caller and a running worker.
+ *
+ * Lock order: executor before pool before recycle.  fork() takes them in that order (thread/fork.h).
+ */
+#ifndef ASI_THREAD_LOCK_H
+#define ASI_THREAD_LOCK_H
+
+#include "base/assert.h"
+
+#include <pthread.h>
+
+struct asi_lock {
+    pthread_mutex_t mutex;
+};
+
+#define ASI_LOCK_INIT {.mutex = PTHREAD_MUTEX_INITIALIZER}
+
+static inline void asi_lock_take(struct asi_lock *lock)
+{
+    int error = pthread_mutex_lock(&lock->mutex);
+
+    ASI_ASSERT(error == 0, "a lock could not be taken");
+}
+
+static inline void asi_lock_give(struct asi_lock *lock)
+{
+    int error = pthread_mutex_unlock(&lock->mutex);
+
+    ASI_ASSERT(error == 0, "a lock could not be given back");
+}
+
+/* In a forked child: the threads that might have held it are gone. */
+static inline void asi_lock_reset(struct asi_lock *lock)
+{
+    *lock = (struct asi_lock)ASI_LOCK_INIT;
+}
+
+#endif

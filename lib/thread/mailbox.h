@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mailbox: an unbounded, intrusive, lock-free queue of many producers and one consumer, that also
+ * knows whether its consumer sleeps and whether it has gone for good.
+ *
+ *              | push | take_all | park | close |   "-": may run at the same time
+ *   push       |  -   |    -     |  -   |   -   |   "X": the caller must keep them apart
+ *   the others |  -   |    X     |  X   |   X   |        (they belong to the consumer)
+ *
+ * Progress  push is lock-free; the others are wait-free, take_all plus O(n) to restore order.
+ * Order     what a producer did before push happens before take_all returns its node.  What the consumer
+ *           did before park happens before a push that returns ASI_PUSH_WAKE.  Nodes of one producer
+ *           come out in the order it pushed them.
+ * Memory    nodes belong to the caller; none is allocated, none is touched after take_all gave it.
+ * Bound     none here: every node is part of a task, a wait or a request that its maker counts.
+ */
+#ifndef ASI_THREAD_MAILBOX_H
+#define ASI_THREAD_MAILBOX_H
+
+#include "thread/atomic.h"
+
+#include <stdbool.h>
+
+struct asi_letter; /* a node */
+
+/* Called on the consumer's thread with the letter it took; RECEIVER is the consumer. */
+typedef void asi_letter_fn(struct asi_letter *letter, void *receiver);
+
+struct asi_letter {
+    struct asi_letter *next; /* owned by the pusher, then by the mailbox, then by the taker */
+    asi_letter_fn *deliver;  /* [const] while in a mailbox */
+};
+
+struct asi_mailbox {
+    asi_atomic(struct asi_letter *) newest; /* LIFO chain, or one of the marks; the only shared word */
+};
+
+enum asi_push {
+    ASI_PUSH_QUEUED, /* the consumer is awake, or another producer's wake is due */
+    ASI_PUSH_WAKE,   /* the consumer sleeps: the caller must wake it now */
+    ASI_PUSH_CLOSED  /* refused: the consumer is gone; the letter is still the caller's */
+};
+
+void asi_mailbox_init(struct asi_mailbox *mailbox);
+
+/* Add LETTER (consumed unless closed). */
+enum asi_push asi_mailbox_push(struct asi_mailbox *mailbox, struct asi_letter *letter);
+
+/* Whether nothing waits to be taken: a hint, for a consumer that looks before it takes. */
+static inline bool asi_mailbox_is_empty(struct asi_mailbox *mailbox)
+{
+    return !asi_load(&mailbox->newest, relaxed); /* M5: only compared; take_all synchronizes */
+}
+
+/* Take everything: a chain in FIFO order (owned by the caller), or NULL.  Ends a park. */
+struct asi_letter *asi_mailbox_take_all(struct asi_mailbox *mailbox);
+
+/* Say that the consumer is about to sleep.  Returns false, and it must not, when there are letters. */
+bool asi_mailbox_park(struct asi_mailbox *mailbox);
+
+/* Refuse all further letters.  Returns false, and nothing changed, when there are letters to take. */
+bool asi_mailbox_close(struct asi_mailbox *mailbox);
+
+#endif

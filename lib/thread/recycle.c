@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "thread/recycle.h"
+
+#include "base/memory.h"
+#include "thread/cell.h"
+#include "thread/local.h"
+#include "thread/lock.h"
+
+#include <stdbool.h>
+
+enum { BATCH = 32, DEPOT_BATCHES = 512 };
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEP false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KEEP false
+#endif
+#endif
+#ifndef KEEP
+#define KEEP true
+#endif
+
+struct asi_spare {
+    struct asi_spare *next;       /* in its batch */
+    struct asi_spare *next_batch; /* [lock] of the first in a batch: the depot's chain */
+};
+
+static struct depot {
+    struct asi_lock lock;
+    struct asi_spare *batches; /* [lock] each a chain of BATCH objects */
+    unsigned count;            /* [lock] */
+} depots[ASI_RECYCLE_CLASSES] = {{.lock = ASI_LOCK_INIT}, {.lock = ASI_LOCK_INIT}};
+
+static const size_t sizes[ASI_RECYCLE_CLASSES] = {sizeof(struct asi_link), ASI_RECYCLE_RECORD_SIZE};
+
+static void free_batch(struct asi_spare *spare)
+{
+    while (spare) {
+        struct asi_spare *next = spare->next;
+        asi_free(spare);
+        spare = next;
+    }
+}
+
+static void store_batch(struct depot *depot, struct asi_spare *batch)
+{
+    asi_lock_take(&depot->lock);
+    bool room = depot->count < DEPOT_BATCHES;
+    if (room) {
+        batch->next_batch = depot->batches;
+        depot->batches = batch;
+        depot->count++;
+    }
+    asi_lock_give(&depot->lock);
+    if (!room)
+        free_batch(batch);
+}
+
+static struct asi_spare *fetch_batch(struct depot *depot)
+{
+    asi_lock_take(&depot->lock);
+    struct asi_spare *batch = depot->batches;
+    if (batch) {
+        depot->batches = batch->next_batch;
+        depot->count--;
+    }
+    asi_lock_give(&depot->lock);
+    return batch;
+}
+
+void *asi_recycle_take_kept(enum asi_recycle_class kind)
+{
+    struct asi_shelf *shelf = &asi_local.shelves[kind];
+
+    if (ASI_UNLIKELY(!shelf->loaded)) {
+        asi_local_attach();
+        shelf->loaded = shelf->full ? shelf->full : fetch_batch(&depots[kind]);
+        shelf->full = NULL;
+        shelf->count = shelf->loaded ? BATCH : 0;
+        if (!shelf->loaded)
+            return asi_allocate(sizes[kind]);
+    }
+    struct asi_spare *spare = shelf->loaded;
+    shelf->loaded = spare->next;
+    shelf->count--;
+    return spare;
+}
+
+void asi_recycle_give_kept(enum asi_recycle_class kind, void *object)
+{
+    struct asi_shelf *shelf = &asi_local.shelves[kind];
+    struct asi_spare *spare = object;
+
+    if (ASI_UNLIKELY(shelf->count == BATCH)) {
+        if (shelf->full)
+            store_batch(&depots[kind], shelf->full);
+        shelf->full = shelf->loaded;
+        shelf->loaded = NULL;
+        shelf->count = 0;
+    }
+    if (ASI_UNLIKELY(!shelf->loaded))
+        asi_local_attach();
+    spare->next = shelf->loaded;
+    shelf->loaded = spare;
+    shelf->count++;
+}
+
+void *asi_recycle_take(enum asi_recycle_class kind)
+{
+    return KEEP ? asi_recycle_take_kept(kind) : asi_allocate(sizes[kind]);
+}
+
+void asi_recycle_give(enum asi_recycle_class kind, void *object)
+{
+    if (KEEP)
+        asi_recycle_give_kept(kind, object);
+    else
+        asi_free(object);
+}
+
+void asi_recycle_flush(struct asi_shelf *shelves)
+{
+    for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++) {
+        struct asi_shelf *shelf = &shelves[kind];
+        if (shelf->full)
+            store_batch(&depots[kind], shelf->full);
+        if (shelf->count == BATCH)
+            store_batch(&depots[kind], shelf->loaded);
+        else
+            free_batch(shelf->loaded); /* the depot knows whole batches only */
+        *shelf = (struct asi_shelf){.loaded = NULL};
+    }
+}
+
+void asi_recycle_before_fork(void)
+{
+    for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
+        asi_lock_take(&depots[kind].lock);
+}
+
+void asi_recycle_after_fork(void)
+{
+    for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
+        asi_lock_give(&depots[kind].lock);
+}
+
+void asi_recycle_in_child(void)
+{
+    for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
+        asi_lock_reset(&depots[kind].lock);
+}

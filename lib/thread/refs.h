@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A reference count.
+ *
+ * ORDERING
+ *   R1  add             relaxed  a new reference is made from one that exists: nothing is published.
+ *   R2  drop, load      acquire  seeing 1 means that the only reference is ours: nobody can add one, so
+ *       no read-modify-write is needed.  Acquire pairs with the R3 of those who dropped before.
+ *   R3  drop, subtract  acq_rel  release: what this holder did is over before the count falls; acquire:
+ *       the last one sees all of that before it frees.  (One acq_rel in place of release plus an acquire
+ *       fence: ThreadSanitizer does not understand fences.)
+ */
+#ifndef ASI_THREAD_REFS_H
+#define ASI_THREAD_REFS_H
+
+#include "base/assert.h"
+#include "thread/atomic.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct asi_refs {
+    asi_atomic(uint32_t) count;
+};
+
+static inline void asi_refs_init(struct asi_refs *refs, uint32_t count)
+{
+    asi_store(&refs->count, count, relaxed); /* before the object is shared */
+}
+
+static inline void asi_refs_add(struct asi_refs *refs)
+{
+    uint32_t before = asi_add(&refs->count, 1, relaxed); /* R1 */
+
+    ASI_ASSERT(before > 0 && before < UINT32_MAX / 2, "a reference was added to a dead object");
+}
+
+/* Drop one.  Returns whether it was the last: then the caller frees the object. */
+static inline bool asi_refs_drop(struct asi_refs *refs)
+{
+    if (asi_load(&refs->count, acquire) == 1) /* R2 */
+        return true;
+    uint32_t before = asi_sub(&refs->count, 1, acq_rel); /* R3 */
+    ASI_ASSERT(before > 0, "more references were dropped than there were");
+    return before == 1;
+}
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* pthread_setname_np() */
+#include "thread/thread.h"
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "thread/local.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+
+enum { NAME_SIZE = 16 /* Linux keeps 15 bytes */ };
+
+static void mask_of_library(sigset_t *mask)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+
+    sigfillset(mask);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(mask, faults[i]);
+}
+
+static void set_name(const char *name)
+{
+    char shown[NAME_SIZE];
+
+    snprintf(shown, sizeof(shown), "%s", name);
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), shown);
+#elif defined(__APPLE__)
+    pthread_setname_np(shown);
+#endif
+}
+
+static void *begin(void *argument)
+{
+    struct asi_thread *thread = argument;
+
+    asi_local.ours = true;
+    asi_local.clean_mask = thread->clean_mask;
+    set_name(thread->name);
+    thread->run(thread->argument);
+    return NULL;
+}
+
+int asi_thread_start(
+        struct asi_thread *thread, const char *name, void (*run)(void *argument), void *argument)
+{
+    sigset_t mask, before;
+
+    if (asi_fault("thread"))
+        return -EAGAIN;
+    thread->name = name;
+    thread->run = run;
+    thread->argument = argument;
+    mask_of_library(&mask);
+    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    thread->clean_mask = asi_local.ours ? asi_local.clean_mask : before;
+    int error = pthread_create(&thread->handle, NULL, begin, thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -error;
+}
+
+void asi_thread_join(struct asi_thread *thread)
+{
+    int error = pthread_join(thread->handle, NULL);
+
+    ASI_ASSERT(error == 0, "a thread could not be joined");
+}
+
+void asi_thread_detach(struct asi_thread *thread)
+{
+    int error = pthread_detach(thread->handle);
+
+    ASI_ASSERT(error == 0, "a thread could not be detached");
+}
+
+void asi_thread_yield(void)
+{
+    sched_yield();
+}
+
+void asi_thread_clean_mask(sigset_t *ret_mask)
+{
+    if (asi_local.ours)
+        *ret_mask = asi_local.clean_mask;
+    else
+        pthread_sigmask(SIG_SETMASK, NULL, ret_mask);
+}
+
+void asi_thread_in_child(void)
+{
+    if (asi_local.ours)
+        pthread_sigmask(SIG_SETMASK, &asi_local.clean_mask, NULL);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Typed functions shared by C and C++.  This one file is compiled twice, as C11 and as C++17, and the
+ * two halves are linked: each defines a function that the other declares and calls.
+ * REFUSE=1, 2 ... adds something that must not compile as C++.
+ * Used by test_typed_cpp.sh; ends with 0 if every call gave the right value.
+ */
+#include <anysync/typed.h>
+
+struct page {
+    int number;
+    const char *text;
+};
+
+/* What would be a header of the user. */
+ANYSYNC_COROUTINE_DECLARE(int, add_in_c, (int, a), (int, b));
+ANYSYNC_COROUTINE_DECLARE(struct page, turn_in_cpp, (struct page, page), (int, by));
+ANYSYNC_COROUTINE_DECLARE(void, both);
+
+#ifndef __cplusplus
+
+ANYSYNC_COROUTINE_DEFINE(int, add_in_c, (int, a), (int, b))
+{
+    int error = anysync_yield();
+    *result = a + b;
+    return error;
+}
+
+ANYSYNC_COROUTINE_DEFINE_STACK(128 << 10, void, both)
+{
+    struct page page = {1, "C"};
+    int error = turn_in_cpp(&page, page, 2);
+    if (error)
+        return error;
+    return page.number == 3 && page.text[0] == 'C' ? 0 : -1;
+}
+
+#else
+
+#include <cstdio>
+#include <string>
+
+namespace {
+
+/* Local to this file, and inside a namespace. */
+ANYSYNC_COROUTINE(const char *, second_word, (const char *, text))
+{
+    while (*text && *text != ' ')
+        text++;
+    *result = *text ? text + 1 : text;
+    return 0;
+}
+
+ANYSYNC_COROUTINE(int, answer)
+{
+    *result = 42;
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, count, (int &, counter))
+{
+    counter++;
+    return 0;
+}
+
+#if defined(REFUSE) && REFUSE == 1 // refuses_a_wrong_argument: add_in_c
+int refused = add_in_c(nullptr, "1", 2);
+#elif defined(REFUSE) && REFUSE == 2 // refuses_a_wrong_result: add_in_c
+long wide;
+int refused = add_in_c(&wide, 1, 2);
+#elif defined(REFUSE) && REFUSE == 3 // refuses_a_mixed_up_future: answer_wait
+second_word_future other;
+int refused = answer_wait(&other, nullptr, 0);
+#elif defined(REFUSE) && REFUSE == 4 // refuses_a_result_with_a_constructor: byte
+ANYSYNC_COROUTINE(std::string, name)
+{
+    return 0;
+}
+#elif defined(REFUSE) && REFUSE == 5 // refuses_an_argument_with_a_constructor: byte
+ANYSYNC_COROUTINE(int, length, (std::string, name))
+{
+    return 0;
+}
+#endif
+
+#define RIGHT(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "line %d: not so: %s\n", __LINE__, #condition);                        \
+            return 1;                                                                              \
+        }                                                                                          \
+    } while (0)
+
+int check()
+{
+    page first = {7, "seven"};
+    const char *word = nullptr;
+    int value = 0;
+
+    RIGHT(add_in_c(&value, 1, 2) == 0 && value == 3);
+    RIGHT(add_in_c_run_until(&value, 3, 4, anysync_in_seconds(1000)) == 0 && value == 7);
+    RIGHT(turn_in_cpp_run(&first, first, 1) == 0 && first.number == 8);
+    RIGHT(both() == 0 && both_run() == 0);
+    RIGHT(both_function.stack_size == 128 << 10);
+    RIGHT(second_word(&word, "one two") == 0 && std::string(word) == "two");
+    RIGHT(answer_run_here(&value) == 0 && value == 42);
+    {
+        ANYSYNC_SCOPED_FUTURE(add_in_c, soon);
+        RIGHT(add_in_c_start(&soon, 20, 30) == 0);
+        RIGHT(add_in_c_wait(&soon, &value, ANYSYNC_FOREVER) == 0 && value == 50);
+    }
+    value = 0;
+    RIGHT(count(value) == 0 && value == 1);
+    return 0;
+}
+
+} // namespace
+
+ANYSYNC_COROUTINE_DEFINE(struct page, turn_in_cpp, (struct page, page), (int, by))
+{
+    *result = page;
+    result->number += by;
+    return 0;
+}
+
+int main()
+{
+    return check();
+}
+
+#endif
