@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define BENCH_REPETITIONS 9
-#define BENCH_RETRIES 12        /* disturbed repetitions repeated, at most, in one row */
+#define BENCH_RETRIES 8         /* disturbed repetitions repeated, at most, in one row */
 #define BENCH_FILL_NS 100000000 /* how long one repetition of one side should take */
 
 enum bench_side { BENCH_OURS, BENCH_BY_HAND, BENCH_FLOOR, BENCH_OTHER, BENCH_SIDES };

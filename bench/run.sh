@@ -45,7 +45,7 @@ function show(figure)
         return figure
     if (figure >= 100 || figure <= -100)
         return sprintf("%.0f", figure)
-    return sprintf(figure >= 10 ? "%.1f" : "%.2f", figure)
+    return sprintf(figure >= 10 ? "%.1f" : figure >= 0.1 || figure <= 0 ? "%.2f" : "%.3f", figure)
 }
 NR == 1 {
     print machine ", " cores " processors.  Medians; sides take turns in one process.  ns, bytes, ms: less"

@@ -26,6 +26,7 @@ static struct fault faults[] = {
         {.what = "thread"},
         {.what = "eventfd"},
         {.what = "base"},
+        {.what = "guard"},
 };
 
 enum { FAULTS = sizeof(faults) / sizeof(*faults) };

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Returns whether the WHAT that comes now shall fail: "malloc", "mmap", "thread", "eventfd", "base".
+/* Returns whether the WHAT that comes now shall fail: "malloc", "mmap", "guard" (the light ones), "thread", "eventfd", "base".
  * Called by any thread.  Set it before the library's first use. */
 extern bool (*asi_fault_hook)(const char *what);
 

@@ -28,7 +28,7 @@
 static struct evhttp *http;
 static int root = -1;
 
-/* Open the regular file PATH below the root, or return -1.  PATH is taken apart in place. */
+/* Open PATH below the root, or return -1 and set errno.  PATH is taken apart in place. */
 static int open_below_root(char *path)
 {
     int at = dup(root);
@@ -37,8 +37,11 @@ static int open_below_root(char *path)
     for (char *part = strtok_r(path, "/", &rest); part && at >= 0;) {
         char *next = strtok_r(NULL, "/", &rest);
         int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (next ? O_DIRECTORY : 0);
-        int inner = part[0] == '.' ? -1 : openat(at, part, flags);
+        int inner = -1;
 
+        errno = ENOENT;
+        if (part[0] != '.')
+            inner = openat(at, part, flags);
         close(at);
         at = inner;
         part = next;
@@ -46,6 +49,7 @@ static int open_below_root(char *path)
     return at;
 }
 
+/* Open the regular file that is asked for, or return -1 and set errno. */
 static int open_document(struct evhttp_request *request, ev_off_t *size)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
@@ -55,12 +59,14 @@ static int open_document(struct evhttp_request *request, ev_off_t *size)
     int file = -1;
     struct stat status;
 
+    errno = ENOENT;
     if (path && strlen(path) == length) /* no %00 in it */
         file = open_below_root(path);
     free(path);
     if (file >= 0 && (fstat(file, &status) < 0 || !S_ISREG(status.st_mode))) {
         close(file);
         file = -1;
+        errno = ENOENT;
     }
     if (file >= 0)
         *size = status.st_size;
@@ -81,7 +87,9 @@ static void on_document(struct evhttp_request *request, void *context)
     }
     file = open_document(request, &size);
     if (file < 0) {
-        evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+        bool is_full = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+
+        evhttp_send_error(request, is_full ? HTTP_SERVUNAVAIL : HTTP_NOTFOUND, NULL);
         return;
     }
     body = evbuffer_new();
@@ -144,6 +152,16 @@ static void on_garbage(struct evhttp_request *request, void *context)
 
 /* --- start and stop --------------------------------------------------------------------------- */
 
+/*
+ * The stream of a new connection.  One that closes its own descriptor: left to itself evhttp closes it
+ * first and takes it out of epoll afterwards, when it may be another thread's already.
+ */
+static struct bufferevent *new_stream(struct event_base *base, void *context)
+{
+    (void)context;
+    return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+}
+
 /* Returns the port, or -1. */
 static int bind_any_port(void)
 {
@@ -184,6 +202,7 @@ ANYSYNC_COROUTINE(int, server_open, (const char *, folder))
         close_all();
         return anysync_fail(-EADDRNOTAVAIL, "cannot listen on 127.0.0.1");
     }
+    evhttp_set_bevcb(http, new_stream, NULL);
     evhttp_set_gencb(http, on_document, NULL);
     evhttp_set_cb(http, "/slow", on_slow, NULL);
     evhttp_set_cb(http, "/die", on_die, NULL);
