@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.." || exit 2
 mkdir -p "$BUILD/log"
 passed=0 failed=0 skipped=0
 
-export TSAN_OPTIONS="halt_on_error=0:die_after_fork=0:exitcode=66:second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
+export TSAN_OPTIONS="halt_on_error=0:die_after_fork=0:exitcode=66:second_deadlock_stack=1:atexit_sleep_ms=10${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
 export ASAN_OPTIONS="detect_stack_use_after_return=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 export UBSAN_OPTIONS="print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 

@@ -50,7 +50,8 @@ ANYSYNC_API struct anysync_future *anysync_future_unref(struct anysync_future *f
 /*
  * Complete FUTURE with a value, and wake all who wait.
  *
- * future  borrowed; made by anysync_future_new().
+ * future  borrowed; made by anysync_future_new().  A waiter that learns of the result may drop the last
+ *         reference before this call has returned.
  * value   result_size bytes, copied; NULL leaves the value all zero.
  *
  * Returns     0  done now.

@@ -30,7 +30,7 @@ static int claim(struct anysync_future *future)
 {
     if (future->is_task)
         return asi_call_fails(-EPERM, "the future of task \"%s\" cannot be set by hand",
-                asi_task_of(future)->name);
+                asi_task_name(asi_task_of(future)));
     if (!asi_cell_claim(&future->cell))
         return -EALREADY;
     return 0;
@@ -129,7 +129,7 @@ int anysync_future_wait(struct anysync_future *future, anysync_time deadline)
 {
     if (is_own(future))
         return asi_call_fails(
-                -EDEADLK, "task \"%s\" waits for itself", asi_task_of(future)->name);
+                -EDEADLK, "task \"%s\" waits for itself", asi_task_name(asi_task_of(future)));
     return say_why(asi_wait_one(asi_world(), future, deadline));
 }
 

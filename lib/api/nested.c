@@ -63,7 +63,7 @@ int asi_run_nested(struct anysync_task *task, void *ret_result, anysync_time dea
         if (scheduler)
             unmake_loop(scheduler);
         anysync_future_unref(&task->future);
-        return asi_call_fails(error, "no thread for the nested run of task \"%s\": %s", task->name,
+        return asi_call_fails(error, "no thread for the nested run of task \"%s\": %s", asi_task_name(task),
                 anysync_error_text(error));
     }
     int status = asi_run_finish(ASI_WORLD_THREAD, task, ret_result, deadline,

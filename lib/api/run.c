@@ -27,10 +27,10 @@ int asi_run_cut_short(struct anysync_task *task, void *ret_result, int reason, b
     asi_flag_set(&task->future.seen);
     if (gone)
         return asi_call_fails(
-                reason, "%s; task \"%s\" was cancelled and has ended", why, task->name);
+                reason, "%s; task \"%s\" was cancelled and has ended", why, asi_task_name(task));
     return asi_call_fails(reason,
             "%s; task \"%s\" was cancelled, did not end in its grace time, and was abandoned", why,
-            task->name);
+            asi_task_name(task));
 }
 
 int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_result,
@@ -49,7 +49,7 @@ int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_re
         *ret_abandoned = !gone;
     if (error == -ETIMEDOUT || error == -ECANCELED)
         return asi_run_cut_short(task, ret_result, error, gone);
-    return asi_call_fails(error, "waiting for task \"%s\" failed: %s", task->name,
+    return asi_call_fails(error, "waiting for task \"%s\" failed: %s", asi_task_name(task),
             anysync_error_text(error));
 }
 
@@ -93,7 +93,7 @@ int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline
     if (asi_world() != ASI_WORLD_TASK)
         return asi_call_fails(-EPERM,
                 "only a coroutine can await task \"%s\": use anysync_run() or anysync_call()",
-                task->name);
+                asi_task_name(task));
     int error = asi_wait_checkpoint();
     if (error)
         return asi_call_fails(error, NULL);
@@ -114,7 +114,7 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
             return asi_await(task, ret_result, deadline);
         return asi_call_fails(-EDEADLK,
                 "a callback of the loop cannot wait for task \"%s\" of the same loop: spawn it",
-                task->name);
+                asi_task_name(task));
     }
     int error = submit(executor, task);
     if (error)
@@ -152,7 +152,7 @@ int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline)
         return asi_call_fails(-EDEADLK,
                 "anysync_run() of task \"%s\" on worker \"%s\" would block it: use anysync_await() "
                 "or anysync_call(), or let the executor's option nested allow it",
-                task->name, here->options.name);
+                asi_task_name(task), here->options.name);
     case ANYSYNC_NESTED_THREAD:
         break;
     }
@@ -200,7 +200,7 @@ int asi_run_here(struct anysync_task *task, void *ret_result, anysync_time deadl
         return asi_call_fails(-EDEADLK,
                 "this thread runs a loop already, so task \"%s\" cannot run on another one here: use "
                 "anysync_await(), anysync_call() or anysync_run()",
-                task->name);
+                asi_task_name(task));
     struct asi_scheduler *scheduler = here_loop();
     if (!scheduler)
         return asi_call_fails(-ENOMEM, "no memory for a loop");

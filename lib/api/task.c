@@ -166,6 +166,7 @@ int anysync_task_new(const struct anysync_function *function, const void *argume
 
     if (!task)
         return -ENOMEM;
+    asi_flag_init(&task->used);
     if (name) {
         char *copy = asi_allocate(strlen(name) + 1);
         if (!copy) {
@@ -173,8 +174,8 @@ int anysync_task_new(const struct anysync_function *function, const void *argume
             return asi_call_fails(-ENOMEM, "no memory for the name of a task");
         }
         strcpy(copy, name);
-        task->name = copy;
-        task->named = true;
+        task->own_name = copy;
+        task->future.named = true;
     }
     *ret_task = task;
     return 0;
@@ -193,7 +194,7 @@ static int use(struct anysync_task *task)
     if (asi_flag_raise(&task->used))
         return asi_call_fails(-EALREADY,
                 "task \"%s\" was run, awaited or started before: a task runs once, make a new one",
-                task->name);
+                asi_task_name(task));
     return 0;
 }
 
@@ -249,7 +250,7 @@ bool anysync_in_coroutine(void)
 
 const char *anysync_task_name(void)
 {
-    return asi_world() == ASI_WORLD_TASK ? asi_scheduler_here()->current->name : NULL;
+    return asi_world() == ASI_WORLD_TASK ? asi_task_name(asi_scheduler_here()->current) : NULL;
 }
 
 uint64_t anysync_tasks_started(void)

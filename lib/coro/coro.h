@@ -10,13 +10,11 @@
 #define ASI_CORO_CORO_H
 
 #include "coro/sanitize.h"
+#include "coro/swap.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#if !defined(ASI_UCONTEXT) && !defined(__x86_64__) && !defined(__aarch64__)
-#define ASI_UCONTEXT
-#endif
 #ifdef ASI_UCONTEXT
 #include <ucontext.h>
 #endif
@@ -66,9 +64,55 @@ void asi_coro_free(struct asi_coro *coro);
 void asi_coro_prepare(struct asi_coro *coro, void (*entry)(void *argument), void *argument);
 
 /* Go on in TO; returns when somebody switches back to FROM, the running one. */
-void asi_coro_switch(struct asi_coro *from, struct asi_coro *to);
+static inline void asi_coro_switch(struct asi_coro *from, struct asi_coro *to);
 
 /* Go on in TO, and never come back to FROM, which must be prepared again or freed by somebody else. */
 void asi_coro_leave(struct asi_coro *from, struct asi_coro *to) __attribute__((noreturn));
+
+/* --- the switch: inline, see swap.h ---------------------------------------------------------------- */
+
+#ifdef ASI_ASAN
+/* Where a switch came from: the sanitizer tells its bounds when it has happened. */
+extern _Thread_local struct asi_coro *asi_coro_came_from;
+#endif
+
+/* About to go from FROM to TO; FOR_GOOD: and never back. */
+static inline void asi_coro_departs(struct asi_coro *from, struct asi_coro *to, bool for_good)
+{
+#ifdef ASI_ASAN
+    asi_coro_came_from = from;
+    __sanitizer_start_switch_fiber(for_good ? NULL : &from->fake_stack, to->low, to->size);
+#else
+    (void)from;
+    (void)for_good;
+#endif
+#ifdef ASI_TSAN
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+    asi_coro_running = to;
+}
+
+/* Just arrived in SELF. */
+static inline void asi_coro_arrived(struct asi_coro *self)
+{
+#ifdef ASI_ASAN
+    const void *low;
+    size_t size;
+    __sanitizer_finish_switch_fiber(self->fake_stack, &low, &size);
+    if (!asi_coro_came_from->slab) { /* a host: these are the bounds of the thread's stack */
+        asi_coro_came_from->low = (char *)(size_t)low;
+        asi_coro_came_from->size = size;
+    }
+#else
+    (void)self;
+#endif
+}
+
+static inline void asi_coro_switch(struct asi_coro *from, struct asi_coro *to)
+{
+    asi_coro_departs(from, to, false);
+    asi_coro_swap(from, to);
+    asi_coro_arrived(from);
+}
 
 #endif

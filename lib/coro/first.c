@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <string.h>
 
-void asi_coro_swap(struct asi_coro *from, struct asi_coro *to);
 void asi_coro_first(struct asi_coro *coro, void (*begin)(struct asi_coro *coro));
 void asi_coro_entry(void);
 
@@ -50,12 +49,14 @@ void asi_coro_swap(struct asi_coro *from, struct asi_coro *to)
 #elif defined(__x86_64__)
 
 struct frame {
-    uint32_t mxcsr;
+    uint32_t room;
     uint16_t x87;
     uint16_t unused;
-    uintptr_t r15, r14, r13, r12, rbx, rbp, rip;
-    uintptr_t aligned[2]; /* at the entry, rsp + 8 is a multiple of 16, as after a call */
+    uintptr_t rbp, go_on;
+    uintptr_t coro, begin; /* for asi_coro_entry */
 };
+
+_Static_assert(sizeof(struct frame) % 16 == 8, "with both popped, rsp has to be a multiple of 16");
 
 void asi_coro_first(struct asi_coro *coro, void (*begin)(struct asi_coro *coro))
 {
@@ -63,11 +64,10 @@ void asi_coro_first(struct asi_coro *coro, void (*begin)(struct asi_coro *coro))
     struct frame *frame = (struct frame *)(top - sizeof(struct frame));
 
     memset(frame, 0, sizeof(*frame));
-    __asm__("stmxcsr %0" : "=m"(frame->mxcsr)); /* begin with the settings of who starts it */
-    __asm__("fnstcw %0" : "=m"(frame->x87));
-    frame->r12 = (uintptr_t)coro;
-    frame->r13 = (uintptr_t)begin;
-    frame->rip = (uintptr_t)asi_coro_entry;
+    __asm__("fnstcw %0" : "=m"(frame->x87)); /* begin with the settings of who starts it */
+    frame->go_on = (uintptr_t)asi_coro_entry;
+    frame->coro = (uintptr_t)coro;
+    frame->begin = (uintptr_t)begin;
     coro->sp = frame;
 }
 

@@ -102,13 +102,8 @@ struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anys
 
 static void forget_thread_slot(struct asi_local *local)
 {
-    struct asi_slot *slot = local->error;
-
-    local->error = NULL;
-    if (slot) {
-        asi_slot_clear(slot);
-        asi_free(slot);
-    }
+    local->error = asi_error_unref(local->error);
+    local->error_code = 0;
 }
 
 void asi_error_prepare(void)
@@ -131,36 +126,25 @@ void asi_error_in_child(void)
     asi_lock_reset(&hook_lock);
 }
 
-/* Used when there is no memory for a thread's slot: the sentence is lost, the code is returned anyway. */
-static _Thread_local struct asi_slot poor_slot;
-
-struct asi_slot *asi_slot(void)
+struct asi_slot asi_slot(void)
 {
-    struct asi_scheduler *scheduler = asi_local.scheduler;
+    struct asi_scheduler *scheduler = asi_scheduler_here();
 
-    if (scheduler && scheduler->current)
-        return &scheduler->current->slot;
-    if (!asi_local.error) {
-        asi_scheduler_prepare_process();
-        asi_local.error = asi_allocate_zero(sizeof(struct asi_slot));
-        asi_local_attach();
+    if (scheduler && scheduler->current) {
+        struct anysync_task *task = scheduler->current;
+        return (struct asi_slot){&task->error, &task->error_code};
     }
-    return asi_local.error ? asi_local.error : &poor_slot;
+    asi_scheduler_prepare_process();
+    asi_local_attach();
+    return (struct asi_slot){&asi_local.error, &asi_local.error_code};
 }
 
-void asi_slot_clear(struct asi_slot *slot)
+void asi_slot_put(struct asi_slot slot, int code, struct asi_error *error)
 {
-    asi_slot_put(slot, 0, NULL);
-}
+    struct asi_error *before = *slot.error;
 
-void asi_slot_put(struct asi_slot *slot, int code, struct asi_error *error)
-{
-    struct asi_error *before = slot->error;
-
-    if (slot == &poor_slot)
-        error = asi_error_unref(error); /* nobody would free it */
-    slot->error = error;
-    slot->code = code;
+    *slot.error = error;
+    *slot.code = code;
     asi_error_unref(before);
 }
 
@@ -196,13 +180,14 @@ int anysync_fail_at(
 const struct anysync_error *anysync_last_error(void)
 {
     static _Thread_local struct anysync_error plain;
-    struct asi_slot *slot = asi_slot();
+    struct asi_slot slot = asi_slot();
+    int code = *slot.code;
 
-    if (slot->error)
-        return &slot->error->shown;
-    plain = (struct anysync_error){.code = slot->code,
-            .origin = slot->code ? ANYSYNC_ORIGIN_CALL : ANYSYNC_ORIGIN_NONE,
-            .message = slot->code ? anysync_error_text(slot->code) : "",
+    if (*slot.error)
+        return &(*slot.error)->shown;
+    plain = (struct anysync_error){.code = code,
+            .origin = code ? ANYSYNC_ORIGIN_CALL : ANYSYNC_ORIGIN_NONE,
+            .message = code ? anysync_error_text(code) : "",
             .function = "",
             .file = ""};
     return &plain;

@@ -26,20 +26,17 @@ struct asi_error {
     char message[ASI_MESSAGE_SIZE];
 };
 
-/* The last failure of a task or thread.  All zero: none yet. */
+/* Where the last failure of a task or thread is noted. */
 struct asi_slot {
-    struct asi_error *error; /* owned; NULL with a code: there was no memory, or none is worth it */
-    int code;
+    struct asi_error **error; /* owned; NULL with a code: there was no memory for it */
+    int *code;                /* 0: none yet */
 };
 
 /* The slot of the calling task, or of the calling thread outside tasks. */
-struct asi_slot *asi_slot(void);
-
-/* Forget what is in SLOT. */
-void asi_slot_clear(struct asi_slot *slot);
+struct asi_slot asi_slot(void);
 
 /* Put ERROR (consumed, may be NULL) with CODE into SLOT. */
-void asi_slot_put(struct asi_slot *slot, int code, struct asi_error *error);
+void asi_slot_put(struct asi_slot slot, int code, struct asi_error *error);
 
 /* A new error with one reference, or NULL when there is no memory.  FORMAT NULL: the code's sentence. */
 struct asi_error *asi_error_new(int code, enum anysync_origin origin, const char *format, ...)

@@ -15,13 +15,14 @@ void asi_future_init(
 {
     asi_cell_init(&future->cell);
     asi_refs_init(&future->refs, refs);
-    future->status = 0;
     future->result = result;
     future->error = NULL;
+    future->status = 0;
     future->generation = asi_fork_generation;
     future->result_size = (uint32_t)result_size;
     future->is_task = false;
     future->recycled = false;
+    future->named = false;
     asi_flag_init(&future->seen);
     if (result_size > 0)
         memset(result, 0, result_size);
@@ -34,13 +35,20 @@ void asi_future_complete(struct anysync_future *future, int status, struct asi_e
     asi_cell_complete(&future->cell);
 }
 
-int asi_future_collect(struct anysync_future *future, void *ret_result)
+void asi_future_complete_and_unref(
+        struct anysync_future *future, int status, struct asi_error *error)
 {
-    if (ASI_LIKELY(future->status == 0)) {
-        if (ret_result && future->result_size > 0)
-            memcpy(ret_result, future->result, future->result_size);
-        return 0;
-    }
+    future->status = status;
+    future->error = error;
+    if (asi_refs_is_one(&future->refs))
+        asi_cell_complete_alone(&future->cell); /* nobody is there to see it */
+    else
+        asi_cell_complete(&future->cell);
+    anysync_future_unref(future);
+}
+
+int asi_future_collect_error(struct anysync_future *future)
+{
     asi_flag_set(&future->seen);
     asi_slot_put(asi_slot(), future->status, asi_error_ref(future->error));
     return future->status;
@@ -63,7 +71,7 @@ static void report_unseen(struct anysync_future *future)
 
     if (future->is_task && unseen && future->status < 0 && future->status != -ECANCELED) {
         const struct anysync_task *task = asi_task_of(future);
-        asi_error_report(task->name, task->function->file, task->function->line, future->status,
+        asi_error_report(asi_task_name(task), task->function->file, task->function->line, future->status,
                 future->error);
     }
 }

@@ -52,13 +52,17 @@ static const char *running_name(const char **ret_file, int *ret_line)
         return NULL;
     *ret_file = task->function->file;
     *ret_line = task->function->line;
-    return task->name;
+    return asi_task_name(task);
 }
 
 static void give_here_back(struct asi_local *local)
 {
-    if (local->here)
+    if (local->here) {
+        if (local->fault_stack)
+            asi_overflow_leave();
+        local->fault_stack = false;
         asi_scheduler_give(local->here);
+    }
     local->here = NULL;
 }
 

@@ -26,11 +26,6 @@
 
 enum { BUDGET = 256, LOOK_EVERY = 32, MOST_IDLE = 64, LOOK_AT_FDS_EVERY = 64 };
 
-struct asi_scheduler *asi_scheduler_here(void)
-{
-    return asi_local.scheduler;
-}
-
 /* --- letters from other threads ------------------------------------------------------------------ */
 
 bool asi_scheduler_post(struct asi_scheduler *scheduler, struct asi_letter *letter)
@@ -133,22 +128,19 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler)
 
 /* --- the ready queue ----------------------------------------------------------------------------- */
 
-void asi_scheduler_ready(struct asi_scheduler *scheduler, struct anysync_task *task)
+static struct anysync_task *next_ready(struct anysync_task *task)
 {
-    task->next = NULL;
-    if (scheduler->ready_tail)
-        scheduler->ready_tail->next = task;
-    else
-        scheduler->ready_head = task;
-    scheduler->ready_tail = task;
+    struct asi_letter *next = task->letter.next;
+
+    return next ? asi_container_of(next, struct anysync_task, letter) : NULL;
 }
 
 static struct anysync_task *pop_ready(struct asi_scheduler *scheduler)
 {
     struct anysync_task *task = scheduler->ready_head;
 
-    scheduler->ready_head = task->next;
-    if (!task->next)
+    scheduler->ready_head = next_ready(task);
+    if (!scheduler->ready_head)
         scheduler->ready_tail = NULL;
     scheduler->budget--;
     return task;
@@ -165,17 +157,13 @@ void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *tas
 
 /* --- stacks -------------------------------------------------------------------------------------- */
 
-static size_t stack_for(const struct asi_scheduler *scheduler, const struct anysync_task *task)
+/* Whether a runner on CORO can run TASK.  Stacks have the executor's size, or more; they are rounded up to
+ * pages, less the record at their top. */
+static bool fits(const struct asi_coro *coro, const struct anysync_task *task)
 {
     size_t wanted = task->function->stack_size;
 
-    return wanted > scheduler->options.stack_size ? wanted : scheduler->options.stack_size;
-}
-
-/* Stacks are rounded up to pages, less the record at their top. */
-static bool fits(const struct asi_coro *coro, size_t size)
-{
-    return coro->size + 4096 > size;
+    return wanted == 0 || coro->size + 4096 > wanted;
 }
 
 static void go_idle(struct asi_scheduler *scheduler, struct asi_coro *coro)
@@ -191,14 +179,16 @@ static void run_new_tasks(void *argument);
 static struct asi_coro *runner_for(struct asi_scheduler *scheduler,
         const struct anysync_task *task, const char **ret_why)
 {
-    size_t size = stack_for(scheduler, task);
     struct asi_coro *coro = scheduler->idle;
+    size_t size = scheduler->options.stack_size;
 
-    if (coro && fits(coro, size)) {
+    if (ASI_LIKELY(coro && fits(coro, task))) {
         scheduler->idle = coro->next;
         scheduler->idle_count--;
         return coro;
     }
+    if (task->function->stack_size > size)
+        size = task->function->stack_size;
     coro = asi_coro_new(size, ret_why);
     if (coro)
         asi_coro_prepare(coro, run_new_tasks, scheduler);
@@ -243,8 +233,7 @@ static void run_new_tasks(void *argument)
 
     for (;;) {
         struct anysync_task *task = scheduler->ready_head;
-        if (task && !task->coro && scheduler->budget > 0 &&
-                fits(self, stack_for(scheduler, task))) {
+        if (task && !task->coro && scheduler->budget > 0 && fits(self, task)) {
             asi_task_begin(scheduler, pop_ready(scheduler));
             check_process(scheduler);
             continue; /* perhaps long after, on a stack that was suspended meanwhile */
@@ -301,8 +290,8 @@ static void fail_for_stack(struct asi_scheduler *scheduler, const char *why)
 {
     struct anysync_task *task = pop_ready(scheduler);
 
-    asi_slot_put(&task->slot, -ENOMEM,
-            asi_error_new(-ENOMEM, ANYSYNC_ORIGIN_TASK, "no stack for task \"%s\": %s", task->name,
+    asi_slot_put((struct asi_slot){&task->error, &task->error_code}, -ENOMEM,
+            asi_error_new(-ENOMEM, ANYSYNC_ORIGIN_TASK, "no stack for task \"%s\": %s", asi_task_name(task),
                     why));
     asi_task_end(scheduler, task, -ENOMEM);
 }
@@ -419,7 +408,7 @@ static void abandon_rest(struct asi_scheduler *scheduler)
         asi_future_complete(&task->future, -ECANCELED,
                 asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
                         "task \"%s\" was abandoned: it did not end in its grace time after a cancel",
-                        task->name));
+                        asi_task_name(task)));
     }
     scheduler->ready_head = NULL;
     scheduler->ready_tail = NULL;
@@ -430,20 +419,20 @@ static void enter(struct asi_scheduler *scheduler)
     asi_local.scheduler = scheduler;
     scheduler->generation = asi_fork_generation;
     asi_coro_init_host(&scheduler->host);
-    if (!scheduler->fault_stack)
-        scheduler->fault_stack = asi_allocate(ASI_OVERFLOW_STACK);
+    if (!asi_local.fault_stack) {
+        if (!scheduler->fault_stack)
+            scheduler->fault_stack = asi_allocate(ASI_OVERFLOW_STACK);
+        asi_local.fault_stack = scheduler->fault_stack && asi_overflow_enter(scheduler->fault_stack);
+    }
 }
 
 void asi_scheduler_run(struct asi_scheduler *scheduler)
 {
     enter(scheduler);
-    bool fault_stack = scheduler->fault_stack && asi_overflow_enter(scheduler->fault_stack);
     loop(scheduler);
     if (scheduler->live > 0)
         abandon_rest(scheduler);
     asi_poller_fini(&scheduler->poller);
-    if (fault_stack)
-        asi_overflow_leave();
     asi_coro_running = NULL;
     asi_local.scheduler = NULL;
 }

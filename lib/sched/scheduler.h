@@ -32,6 +32,7 @@
 #include "sched/task.h"
 #include "thread/doorbell.h"
 #include "thread/flag.h"
+#include "thread/local.h"
 #include "thread/mailbox.h"
 #include "thread/spin.h"
 #include "thread/thread.h"
@@ -78,7 +79,7 @@ struct asi_scheduler {
     struct asi_scheduler *next_free; /* [pool lock] */
     struct asi_scheduler *next_all;  /* [pool lock] */
     bool taken;                      /* [pool lock] */
-    void *fault_stack;               /* for the overflow handler; owned, NULL until needed */
+    void *fault_stack;               /* for the overflow handler of its thread; owned, NULL until needed */
     struct asi_thread thread;        /* of a nested loop */
     struct asi_flag parted;          /* of a nested loop: caller or thread has left */
 };
@@ -116,7 +117,15 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler);
 void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task);
 
 /* Put TASK into the ready queue. */
-void asi_scheduler_ready(struct asi_scheduler *scheduler, struct anysync_task *task);
+static inline void asi_scheduler_ready(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    task->letter.next = NULL;
+    if (scheduler->ready_tail)
+        scheduler->ready_tail->letter.next = &task->letter;
+    else
+        scheduler->ready_head = task;
+    scheduler->ready_tail = task;
+}
 
 /* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
 void asi_scheduler_suspend(struct asi_scheduler *scheduler);
@@ -128,6 +137,9 @@ void asi_scheduler_yield(struct asi_scheduler *scheduler);
 void asi_scheduler_leave(struct asi_scheduler *scheduler) __attribute__((noreturn));
 
 /* The loop of the calling thread, NULL on a plain thread. */
-struct asi_scheduler *asi_scheduler_here(void);
+static inline struct asi_scheduler *asi_scheduler_here(void)
+{
+    return asi_local.scheduler;
+}
 
 #endif

@@ -15,7 +15,12 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ALIGNMENT = 16 };
+enum {
+    ALIGNMENT = 16,
+    /* Small arguments use what the last line of the record leaves. */
+    ARGUMENT_AT = (offsetof(struct anysync_task, cancel_letter) + sizeof(struct asi_letter) +
+                          ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
+};
 
 _Static_assert(sizeof(struct anysync_task) <= ASI_RECYCLE_RECORD_SIZE,
         "a task without argument and result has to fit the recycler's records");
@@ -23,6 +28,16 @@ _Static_assert(sizeof(struct anysync_task) <= ASI_RECYCLE_RECORD_SIZE,
 static size_t rounded(size_t size)
 {
     return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+const char *asi_task_name(const struct anysync_task *task)
+{
+    return task->future.named ? task->own_name : task->function->name;
+}
+
+void *asi_task_argument(struct anysync_task *task)
+{
+    return (char *)task + ARGUMENT_AT;
 }
 
 static void deliver_submission(struct asi_letter *letter, void *receiver)
@@ -33,8 +48,7 @@ static void deliver_submission(struct asi_letter *letter, void *receiver)
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs)
 {
-    size_t argument_at = rounded(sizeof(struct anysync_task));
-    size_t result_at = argument_at + rounded(function->argument_size);
+    size_t result_at = ARGUMENT_AT + rounded(function->argument_size);
     size_t size = result_at + rounded(function->result_size);
     bool recycled = size <= ASI_RECYCLE_RECORD_SIZE;
 
@@ -44,33 +58,31 @@ struct anysync_task *asi_task_new(
             recycled ? asi_recycle_take(ASI_RECYCLE_RECORD) : asi_allocate(size);
     if (!task)
         return NULL;
-    char *memory = (char *)task;
-    asi_future_init(&task->future, refs, memory + result_at, function->result_size);
+    asi_future_init(&task->future, refs, (char *)task + result_at, function->result_size);
     task->future.is_task = true;
     task->future.recycled = recycled;
     task->letter.deliver = deliver_submission;
     task->function = function;
     task->scheduler = NULL;
     task->coro = NULL;
-    task->argument = memory + argument_at;
+    task->waits = NULL;
+    task->error = NULL;
+    task->error_code = 0;
     task->state = ASI_TASK_NEW;
     task->cancelled = false;
     task->cancellable = false;
-    task->named = false;
-    task->name = function->name;
-    task->slot = (struct asi_slot){.error = NULL};
-    asi_flag_init(&task->used);
-    asi_flag_init(&task->cancel_asked);
+    asi_flag_init(&task->cancel_asked); /* the rest is set when it is used */
     if (function->argument_size > 0)
-        memcpy(task->argument, argument, function->argument_size);
+        memcpy(asi_task_argument(task), argument, function->argument_size);
     return task;
 }
 
 void asi_task_free(struct anysync_task *task)
 {
-    asi_slot_clear(&task->slot);
-    if (task->named)
-        asi_free((char *)(uintptr_t)task->name);
+    if (ASI_UNLIKELY(task->error))
+        asi_error_unref(task->error);
+    if (task->future.named)
+        asi_free(task->own_name);
     if (task->future.recycled)
         asi_recycle_give(ASI_RECYCLE_RECORD, task);
     else
@@ -84,7 +96,7 @@ void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task)
     if (!task->cancelled && scheduler->stopping != ASI_STOP_CANCEL) {
         task->state = ASI_TASK_RUNNING;
         scheduler->current = task;
-        status = task->function->body(task->argument, task->future.result);
+        status = task->function->body(asi_task_argument(task), task->future.result);
         scheduler->current = NULL;
     }
     asi_task_end(scheduler, task, status);
@@ -100,9 +112,9 @@ static struct asi_error *final_error(
             .line = task->function->line,
             .thread = scheduler->options.name};
 
-    if (task->slot.error && task->slot.code == status) {
-        error = task->slot.error;
-        task->slot = (struct asi_slot){.error = NULL};
+    if (task->error && task->error_code == status) {
+        error = task->error;
+        task->error = NULL;
     } else {
         error = asi_error_new(status, ANYSYNC_ORIGIN_TASK, NULL);
     }
@@ -118,12 +130,22 @@ static struct asi_error *final_error(
     return error;
 }
 
+static void wake_local_waits(struct anysync_task *task)
+{
+    while (task->waits) {
+        struct asi_local_wait *wait = task->waits;
+        task->waits = wait->next;
+        wait->woken = true;
+        asi_task_wake(wait->task);
+    }
+}
+
 void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
     struct asi_error *error = NULL;
 
     if (ASI_UNLIKELY(status > 0)) {
-        asi_slot_put(&task->slot, -EINVAL,
+        asi_slot_put((struct asi_slot){&task->error, &task->error_code}, -EINVAL,
                 asi_error_new(-EINVAL, ANYSYNC_ORIGIN_TASK,
                         "the body returned %d; it has to return 0 or a negative code", status));
         status = -EINVAL;
@@ -135,8 +157,8 @@ void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, in
     asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
     if (task == scheduler->root)
         asi_scheduler_root_ended(scheduler);
-    asi_future_complete(&task->future, status, error);
-    anysync_future_unref(&task->future);
+    wake_local_waits(task);
+    asi_future_complete_and_unref(&task->future, status, error);
 }
 
 void asi_task_wake(struct anysync_task *task)

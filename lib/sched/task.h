@@ -24,6 +24,8 @@
 
 #include <anysync/task.h>
 
+#include <stddef.h>
+
 struct asi_coro;
 struct asi_scheduler;
 
@@ -37,31 +39,47 @@ enum asi_task_state {
     ASI_TASK_ABANDONED
 };
 
+/* A coroutine of the same loop that waits for a task: no other thread can wake it or be woken. */
+struct asi_local_wait {
+    struct asi_local_wait *next;
+    struct anysync_task *task;
+    bool woken;
+};
+
+/*
+ * Two cache lines for all that an ordinary task needs, then what few need.  The argument's copy and the
+ * result follow in the same allocation.
+ */
 struct anysync_task {
     struct anysync_future future; /* first; the line that waiters look at */
 
-    _Alignas(64) struct asi_letter letter; /* submission */
+    _Alignas(64) struct asi_letter letter;   /* submission; then `next` links the ready queue */
     const struct anysync_function *function; /* [const] */
-    struct asi_scheduler *scheduler;  /* [const] after submission */
-    struct anysync_task *next;        /* [loop] in the ready queue */
-    struct asi_coro *coro;            /* [loop] its stack, while it is suspended or ready again */
-    void *argument;                   /* [const] inside this allocation */
-    enum asi_task_state state;        /* [loop] */
-    bool cancelled;                   /* [loop] each suspension says -ECANCELED */
-    bool cancellable;                 /* [loop] the suspension it is in ends on a cancel */
-    bool named;                       /* [const] `name` is owned */
-    struct asi_flag used;             /* [atomic] run, awaited or started once */
-    struct asi_flag cancel_asked;     /* [atomic] cancel_letter is on its way or was */
+    struct asi_scheduler *scheduler;         /* [const] after submission */
+    struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
+    struct asi_local_wait *waits; /* [loop] coroutines of this loop that wait for it */
+    struct asi_error *error;      /* [loop] its last; owned */
+    int error_code;               /* [loop] */
+    unsigned char state;          /* [loop] enum asi_task_state */
+    bool cancelled;               /* [loop] each suspension says -ECANCELED */
+    bool cancellable;             /* [loop] the suspension it is in ends on a cancel */
+    struct asi_flag cancel_asked; /* [atomic] cancel_letter is on its way or was */
 
-    struct asi_list list;             /* [loop] among the suspended */
-    struct asi_slot slot;             /* [loop] last error */
-    const char *name;                 /* [const] */
-    struct asi_letter cancel_letter;  /* of who raised cancel_asked first */
+    _Alignas(64) struct asi_list list; /* [loop] among the suspended */
+    char *own_name;                    /* [const] owned; there if future.named */
+    struct asi_flag used;              /* [atomic] of a task object: it was used */
+    struct asi_letter cancel_letter;   /* of who raised cancel_asked first */
 };
 
 /* A task of FUNCTION with a copy of ARGUMENT and REFS references; NULL when there is no memory. */
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs);
+
+/* Its name, for messages. */
+const char *asi_task_name(const struct anysync_task *task);
+
+/* Where its copy of the argument lies. */
+void *asi_task_argument(struct anysync_task *task);
 
 /* The last reference of a task is gone: free it. */
 void asi_task_free(struct anysync_task *task);
@@ -80,6 +98,8 @@ void asi_task_cancel(struct anysync_task *task);
 
 /* Any thread: ask it to end.  Returns 0, or ANYSYNC_DONE when it had ended. */
 int asi_task_ask_cancel(struct anysync_task *task);
+
+_Static_assert(offsetof(struct anysync_task, list) == 128, "a task has outgrown its two cache lines");
 
 static inline struct anysync_task *asi_task_of(struct anysync_future *future)
 {

@@ -35,15 +35,6 @@ struct party {
     bool timed_out;
 };
 
-enum asi_world asi_world(void)
-{
-    struct asi_scheduler *scheduler = asi_local.scheduler;
-
-    if (!scheduler)
-        return ASI_WORLD_THREAD;
-    return scheduler->current ? ASI_WORLD_TASK : ASI_WORLD_CALLBACK;
-}
-
 /* --- a task's sleep ------------------------------------------------------------------------------ */
 
 static void arrive(struct party *party)
@@ -284,10 +275,42 @@ int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, si
     return status;
 }
 
+/* A task of this loop that has not ended: only this thread can end it, and no atomic is needed. */
+static bool is_local(enum asi_world world, struct anysync_future *future)
+{
+    return world == ASI_WORLD_TASK && future->is_task &&
+            asi_task_of(future)->scheduler == asi_scheduler_here();
+}
+
+static void remove_wait(struct anysync_task *task, struct asi_local_wait *wait)
+{
+    struct asi_local_wait **at = &task->waits;
+
+    while (*at != wait)
+        at = &(*at)->next;
+    *at = wait->next;
+}
+
+static int wait_for_local(struct anysync_task *task, anysync_time deadline)
+{
+    struct anysync_task *self = ((struct asi_scheduler *)asi_local.scheduler)->current;
+    struct asi_local_wait wait = {.next = task->waits, .task = self};
+
+    if (asi_cell_done(&task->future.cell))
+        return 0;
+    task->waits = &wait;
+    int error = asi_wait_local(&wait.woken, deadline);
+    if (!wait.woken)
+        remove_wait(task, &wait);
+    return error;
+}
+
 int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_time deadline)
 {
     size_t index;
 
+    if (is_local(world, future))
+        return wait_for_local(asi_task_of(future), deadline);
     return asi_wait_any(world, &future, 1, deadline, &index);
 }
 
@@ -313,33 +336,54 @@ bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_t
 
 /* --- on this loop only --------------------------------------------------------------------------- */
 
-int asi_wait_checkpoint(void)
+int asi_wait_refused(struct asi_scheduler *scheduler)
 {
-    struct asi_scheduler *scheduler = asi_local.scheduler;
-
-    if (ASI_UNLIKELY(scheduler->generation != asi_fork_generation))
+    if (scheduler->generation != asi_fork_generation)
         return -EOWNERDEAD;
-    if (ASI_LIKELY(!scheduler->current->cancelled))
-        return 0;
     asi_scheduler_yield(scheduler);
     return -ECANCELED;
 }
 
-int asi_wait_local(const bool *woken, anysync_time deadline)
-{
-    struct party party;
-    int error = asi_wait_checkpoint();
+/* The deadline of a wait that only this loop ends. */
+struct alarm {
+    struct asi_timer timer;
+    struct anysync_task *task;
+    bool rang;
+};
 
-    if (error)
-        return error;
-    party_init(&party, ASI_WORLD_TASK);
-    party.timed_out = false;
-    if (deadline != ANYSYNC_FOREVER)
-        asi_timer_arm(&party.task->scheduler->timers, &party.timer, deadline);
-    while (!*woken && !party.timed_out && !party.task->cancelled)
-        suspend(party.task, true);
-    asi_timer_disarm(&party.task->scheduler->timers, &party.timer);
+static void on_alarm(struct asi_timer *timer)
+{
+    struct alarm *alarm = asi_container_of(timer, struct alarm, timer);
+
+    alarm->rang = true;
+    asi_task_wake(alarm->task);
+}
+
+static int wait_until(struct anysync_task *task, const bool *woken, anysync_time deadline)
+{
+    struct asi_timers *timers = &task->scheduler->timers;
+    struct alarm alarm = {.task = task};
+
+    asi_timer_init(&alarm.timer, on_alarm);
+    asi_timer_arm(timers, &alarm.timer, deadline);
+    while (!*woken && !alarm.rang && !task->cancelled)
+        suspend(task, true);
+    asi_timer_disarm(timers, &alarm.timer);
     if (*woken)
         return 0;
-    return party.timed_out ? -ETIMEDOUT : -ECANCELED;
+    return alarm.rang ? -ETIMEDOUT : -ECANCELED;
+}
+
+int asi_wait_local(const bool *woken, anysync_time deadline)
+{
+    struct anysync_task *task = asi_scheduler_here()->current;
+    int error = asi_wait_checkpoint();
+
+    if (ASI_UNLIKELY(error))
+        return error;
+    if (deadline != ANYSYNC_FOREVER)
+        return wait_until(task, woken, deadline);
+    while (!*woken && !task->cancelled)
+        suspend(task, true);
+    return *woken ? 0 : -ECANCELED;
 }

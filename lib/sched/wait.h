@@ -10,6 +10,8 @@
 
 #include "loop/timers.h"
 #include "sched/future.h"
+#include "sched/scheduler.h"
+#include "thread/fork.h"
 #include "thread/mailbox.h"
 #include "thread/waiter.h"
 
@@ -25,7 +27,14 @@ enum asi_world {
     ASI_WORLD_CALLBACK /* the loop itself is on the stack: neither */
 };
 
-enum asi_world asi_world(void);
+static inline enum asi_world asi_world(void)
+{
+    struct asi_scheduler *scheduler = asi_scheduler_here();
+
+    if (!scheduler)
+        return ASI_WORLD_THREAD;
+    return scheduler->current ? ASI_WORLD_TASK : ASI_WORLD_CALLBACK;
+}
 
 /*
  * Wait until one of COUNT FUTURES is done (entries may be NULL): its index goes to RET_INDEX.
@@ -50,6 +59,15 @@ int asi_wait_local(const bool *woken, anysync_time deadline);
 
 /* The running task was cancelled, or its loop is not this process's: the code to return; 0: go on.  A
  * cancelled task gives way to the others once, so that one that refuses to end cannot starve them. */
-int asi_wait_checkpoint(void);
+int asi_wait_refused(struct asi_scheduler *scheduler);
+
+static inline int asi_wait_checkpoint(void)
+{
+    struct asi_scheduler *scheduler = asi_scheduler_here();
+
+    if (ASI_LIKELY(!scheduler->current->cancelled && scheduler->generation == asi_fork_generation))
+        return 0;
+    return asi_wait_refused(scheduler);
+}
 
 #endif

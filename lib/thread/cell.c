@@ -36,6 +36,9 @@
  *   C8  sweep, load of owner        acquire  NULL: the waiter is through with the link (C5).
  *   C9  counters                    relaxed  they only say when a sweep is worth while.
  *   C10 claim, exchange             relaxed  a ticket; what it protects is published by C4.
+ *   C11 leftovers, CAS and exchange release and acquire: the chain and its links.
+ *   C12 complete_alone, load and store  relaxed  the caller's acquire of the last reference (refs.h R2)
+ *       came after all that others did with the cell.
  *
  * NO LOST DELIVERY
  *   A sweep hides live links for a moment.  A completer that comes in that moment sees no links and sets
@@ -49,6 +52,7 @@
 
 #include "base/assert.h"
 #include "base/race.h"
+#include "thread/local.h"
 #include "thread/recycle.h"
 
 #include <stddef.h>
@@ -57,16 +61,6 @@ enum { SWEEP_AT_LEAST = 8 };
 
 static struct asi_link done_mark; /* an address that no link has */
 #define DONE (&done_mark)
-
-void asi_cell_init(struct asi_cell *cell)
-{
-    /* relaxed: the cell is published later, by whoever shares it */
-    asi_store(&cell->head, NULL, relaxed);
-    asi_store(&cell->left, 0, relaxed);                  /* C9 */
-    asi_store(&cell->sweep_at, SWEEP_AT_LEAST, relaxed); /* C9 */
-    asi_store(&cell->claimed, 0, relaxed);
-    cell->garbage = NULL;
-}
 
 static void free_chain(struct asi_link *link)
 {
@@ -83,7 +77,6 @@ void asi_cell_fini(struct asi_cell *cell)
 
     if (head != DONE)
         free_chain(head);
-    free_chain(cell->garbage);
 }
 
 bool asi_cell_done(struct asi_cell *cell)
@@ -101,9 +94,38 @@ void asi_cell_unclaim(struct asi_cell *cell)
     asi_store(&cell->claimed, 0, relaxed); /* C10 */
 }
 
-/* Deliver to all of CHAIN; returns the links that had no owner, chained to REST. */
-static struct asi_link *deliver_all(struct asi_link *link, struct asi_link *rest)
+/* Links that a signal handler found without an owner: it must not free them. */
+static asi_atomic(struct asi_link *) leftovers;
+
+static void free_leftovers(void)
 {
+    if (ASI_UNLIKELY(asi_load(&leftovers, relaxed)))          /* C11: a hint */
+        free_chain(asi_exchange(&leftovers, NULL, acquire)); /* C11 */
+}
+
+/* Free the links of CHAIN, now or, in a signal handler, later. */
+static void discard(struct asi_link *chain)
+{
+    struct asi_link *last = chain;
+
+    if (!chain)
+        return;
+    if (asi_local.in_signal == 0) {
+        free_chain(chain);
+        return;
+    }
+    while (last->next)
+        last = last->next;
+    last->next = asi_load(&leftovers, relaxed); /* C11: only compared */
+    while (!asi_cas_weak(&leftovers, &last->next, chain, release, relaxed)) /* C11 */
+        ;
+}
+
+/* Deliver to all of CHAIN; returns the links that had no owner. */
+static struct asi_link *deliver_all(struct asi_link *link)
+{
+    struct asi_link *rest = NULL;
+
     while (link) {
         struct asi_link *next = link->next; /* before the exchange: then the link may go */
         asi_race_point();
@@ -124,13 +146,23 @@ void asi_cell_complete(struct asi_cell *cell)
     struct asi_link *link = asi_exchange(&cell->head, DONE, acq_rel); /* C4 */
 
     ASI_ASSERT(link != DONE, "a future was completed twice");
-    /* Garbage is kept, not freed: this may run in a signal handler. */
+    /* From here on the cell may be gone. */
     if (ASI_UNLIKELY(link))
-        cell->garbage = deliver_all(link, cell->garbage);
+        discard(deliver_all(link));
+}
+
+void asi_cell_complete_alone(struct asi_cell *cell)
+{
+    /* C12: nobody joins or reads any more, but links that were left behind may be there */
+    struct asi_link *link = asi_load(&cell->head, relaxed);
+
+    asi_store(&cell->head, DONE, relaxed); /* C12 */
+    free_chain(link);
 }
 
 struct asi_link *asi_link_new(void)
 {
+    free_leftovers();
     return asi_recycle_take(ASI_RECYCLE_LINK);
 }
 
@@ -162,7 +194,7 @@ static void put_back(struct asi_cell *cell, struct asi_link *first, struct asi_l
     do {
         if (seen == DONE) {
             last->next = NULL;
-            free_chain(deliver_all(first, NULL));
+            discard(deliver_all(first));
             return;
         }
         last->next = seen;
@@ -197,7 +229,7 @@ static void sweep(struct asi_cell *cell)
         }
         chain = next;
     }
-    asi_store(&cell->sweep_at, live > SWEEP_AT_LEAST ? live : SWEEP_AT_LEAST, relaxed); /* C9 */
+    asi_store(&cell->sweep_at, live, relaxed); /* C9 */
     asi_race_point();
     if (first)
         put_back(cell, first, last);
@@ -208,8 +240,8 @@ bool asi_cell_leave(struct asi_cell *cell, struct asi_link *link)
     asi_race_point();
     if (!asi_exchange(&link->owner, NULL, acq_rel)) /* C5 */
         return false;
-    /* C9 */
-    if (asi_add(&cell->left, 1, relaxed) + 1 >= asi_load(&cell->sweep_at, relaxed))
+    uint32_t left = asi_add(&cell->left, 1, relaxed) + 1; /* C9 */
+    if (left >= SWEEP_AT_LEAST && left >= asi_load(&cell->sweep_at, relaxed)) /* C9 */
         sweep(cell);
     return true;
 }

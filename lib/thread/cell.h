@@ -14,8 +14,9 @@
  * Progress  all are lock-free; done is wait-free.
  * Order     what came before complete happens before done returning true, join returning false, and the
  *           deliveries.
- * Memory    links come from the recycler.  The caller of each function keeps the cell alive meanwhile;
- *           complete never touches a waiter after its delivery.
+ * Memory    links come from the recycler.  complete touches neither the cell after its one exchange nor a
+ *           waiter after its delivery: who learns that the cell is done may free it at once.  The callers
+ *           of the other functions keep it alive meanwhile.
  * Bound     one link for each waiting party, plus as many left behind as there are live ones (at least
  *           eight).
  */
@@ -26,6 +27,7 @@
 #include "thread/waiter.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct asi_link {
@@ -36,12 +38,18 @@ struct asi_link {
 struct asi_cell {
     asi_atomic(struct asi_link *) head; /* chain of links, or the mark for done */
     asi_atomic(uint32_t) left;          /* links left behind since the last sweep, about */
-    asi_atomic(uint32_t) sweep_at;      /* how many make a sweep worth while */
+    asi_atomic(uint32_t) sweep_at;      /* how many live ones the last sweep saw */
     asi_atomic(uint32_t) claimed;       /* whether somebody is completing it */
-    struct asi_link *garbage;           /* [completer] links found without an owner */
 };
 
-void asi_cell_init(struct asi_cell *cell);
+/* relaxed: the cell is published later, by whoever shares it. */
+static inline void asi_cell_init(struct asi_cell *cell)
+{
+    asi_store(&cell->head, NULL, relaxed);
+    asi_store(&cell->left, 0, relaxed);
+    asi_store(&cell->sweep_at, 0, relaxed);
+    asi_store(&cell->claimed, 0, relaxed);
+}
 
 /* Frees what was left behind.  Nobody else uses the cell any more. */
 void asi_cell_fini(struct asi_cell *cell);
@@ -56,6 +64,9 @@ void asi_cell_unclaim(struct asi_cell *cell);
 
 /* Make it done, and deliver to all.  Async-signal-safe if the wake functions are. */
 void asi_cell_complete(struct asi_cell *cell);
+
+/* The same, where the caller is the only one who knows the cell. */
+void asi_cell_complete_alone(struct asi_cell *cell);
 
 /* A link for asi_cell_join, or NULL when there is no memory. */
 struct asi_link *asi_link_new(void);

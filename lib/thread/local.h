@@ -15,15 +15,19 @@
 #include <signal.h>
 #include <stdbool.h>
 
+struct asi_error;
+
 struct asi_local {
     void *scheduler;   /* the loop this thread runs now; NULL on a plain thread */
     void *here;        /* a loop kept for the next run_here */
-    void *error;       /* the error slot of the thread's code outside tasks */
+    struct asi_error *error; /* last error of the thread's code outside tasks; lib/sched/error.h */
+    int error_code;
     struct asi_spin spin;
     unsigned in_signal; /* inside anysync_future_set_from_signal() */
     unsigned serial;    /* 0: none given yet */
     bool attached;      /* the end-of-thread functions will run */
     bool ours;          /* started by the library */
+    bool fault_stack;   /* the loop kept here, or run now, lent it a stack for the overflow handler */
     sigset_t clean_mask; /* what a child process should start with; when `ours` */
     struct asi_shelf shelves[ASI_RECYCLE_CLASSES];
 };

@@ -16,7 +16,13 @@ struct asi_lock {
     pthread_mutex_t mutex;
 };
 
+/* Critical sections are a few instructions: where there are mutexes that look before they sleep, use
+ * them. */
+#if defined(__GLIBC__) && defined(_GNU_SOURCE)
+#define ASI_LOCK_INIT {.mutex = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP}
+#else
 #define ASI_LOCK_INIT {.mutex = PTHREAD_MUTEX_INITIALIZER}
+#endif
 
 static inline void asi_lock_take(struct asi_lock *lock)
 {

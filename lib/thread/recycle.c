@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* mutexes that look before they sleep */
 #include "thread/recycle.h"
 
 #include "base/memory.h"
@@ -8,7 +9,7 @@
 
 #include <stdbool.h>
 
-enum { BATCH = 32, DEPOT_BATCHES = 512 };
+enum { BATCH = ASI_RECYCLE_BATCH, DEPOT_BATCHES = 512 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KEEP false
@@ -20,11 +21,6 @@ enum { BATCH = 32, DEPOT_BATCHES = 512 };
 #ifndef KEEP
 #define KEEP true
 #endif
-
-struct asi_spare {
-    struct asi_spare *next;       /* in its batch */
-    struct asi_spare *next_batch; /* [lock] of the first in a batch: the depot's chain */
-};
 
 static struct depot {
     struct asi_lock lock;
@@ -69,38 +65,31 @@ static struct asi_spare *fetch_batch(struct depot *depot)
     return batch;
 }
 
-void *asi_recycle_take_kept(enum asi_recycle_class kind)
+void *asi_recycle_take_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind)
 {
-    struct asi_shelf *shelf = &asi_local.shelves[kind];
+    struct asi_spare *batch = shelf->full ? shelf->full : fetch_batch(&depots[kind]);
 
-    if (ASI_UNLIKELY(!shelf->loaded)) {
-        asi_local_attach();
-        shelf->loaded = shelf->full ? shelf->full : fetch_batch(&depots[kind]);
-        shelf->full = NULL;
-        shelf->count = shelf->loaded ? BATCH : 0;
-        if (!shelf->loaded)
-            return asi_allocate(sizes[kind]);
-    }
-    struct asi_spare *spare = shelf->loaded;
-    shelf->loaded = spare->next;
-    shelf->count--;
-    return spare;
+    asi_local_attach();
+    shelf->full = NULL;
+    if (!batch)
+        return asi_allocate(sizes[kind]);
+    shelf->loaded = batch->next;
+    shelf->count = BATCH - 1;
+    return batch;
 }
 
-void asi_recycle_give_kept(enum asi_recycle_class kind, void *object)
+void asi_recycle_give_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind, void *object)
 {
-    struct asi_shelf *shelf = &asi_local.shelves[kind];
     struct asi_spare *spare = object;
 
-    if (ASI_UNLIKELY(shelf->count == BATCH)) {
+    asi_local_attach();
+    if (shelf->count == BATCH) {
         if (shelf->full)
             store_batch(&depots[kind], shelf->full);
         shelf->full = shelf->loaded;
         shelf->loaded = NULL;
         shelf->count = 0;
     }
-    if (ASI_UNLIKELY(!shelf->loaded))
-        asi_local_attach();
     spare->next = shelf->loaded;
     shelf->loaded = spare;
     shelf->count++;
@@ -108,13 +97,13 @@ void asi_recycle_give_kept(enum asi_recycle_class kind, void *object)
 
 void *asi_recycle_take(enum asi_recycle_class kind)
 {
-    return KEEP ? asi_recycle_take_kept(kind) : asi_allocate(sizes[kind]);
+    return KEEP ? asi_recycle_take_kept(&asi_local.shelves[kind], kind) : asi_allocate(sizes[kind]);
 }
 
 void asi_recycle_give(enum asi_recycle_class kind, void *object)
 {
     if (KEEP)
-        asi_recycle_give_kept(kind, object);
+        asi_recycle_give_kept(&asi_local.shelves[kind], kind, object);
     else
         asi_free(object);
 }

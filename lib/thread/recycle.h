@@ -14,11 +14,13 @@
 #ifndef ASI_THREAD_RECYCLE_H
 #define ASI_THREAD_RECYCLE_H
 
+#include "base/assert.h"
+
 #include <stddef.h>
 
 enum asi_recycle_class { ASI_RECYCLE_LINK, ASI_RECYCLE_RECORD, ASI_RECYCLE_CLASSES };
 
-enum { ASI_RECYCLE_RECORD_SIZE = 384 };
+enum { ASI_RECYCLE_RECORD_SIZE = 256, ASI_RECYCLE_BATCH = 32 };
 
 struct asi_spare; /* an object that waits to be used again */
 
@@ -28,15 +30,45 @@ struct asi_shelf {
     unsigned count;           /* of loaded */
 };
 
-/* An object of that class, not cleared; NULL when there is no memory. */
+struct asi_spare {
+    struct asi_spare *next;       /* in its batch */
+    struct asi_spare *next_batch; /* [lock] of the first in a batch: the depot's chain */
+};
+
+/* An object through SHELF, not cleared; NULL when there is no memory.  (_slowly: the shelf is empty.) */
+void *asi_recycle_take_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind);
+
+static inline void *asi_recycle_take_kept(struct asi_shelf *shelf, enum asi_recycle_class kind)
+{
+    struct asi_spare *spare = shelf->loaded;
+
+    if (ASI_UNLIKELY(!spare))
+        return asi_recycle_take_slowly(shelf, kind);
+    shelf->loaded = spare->next;
+    shelf->count--;
+    return spare;
+}
+
+/* Give it back (consumed).  (_slowly: the shelf is full, or was never used.) */
+void asi_recycle_give_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind, void *object);
+
+static inline void asi_recycle_give_kept(
+        struct asi_shelf *shelf, enum asi_recycle_class kind, void *object)
+{
+    struct asi_spare *spare = object;
+
+    if (ASI_UNLIKELY(shelf->count == ASI_RECYCLE_BATCH || !shelf->loaded)) {
+        asi_recycle_give_slowly(shelf, kind, object);
+        return;
+    }
+    spare->next = shelf->loaded;
+    shelf->loaded = spare;
+    shelf->count++;
+}
+
+/* The same with this thread's shelves or, in a sanitizer build, with malloc and free. */
 void *asi_recycle_take(enum asi_recycle_class kind);
-
-/* Give it back (consumed). */
 void asi_recycle_give(enum asi_recycle_class kind, void *object);
-
-/* The same through the shelves also in a sanitizer build: what the two above call otherwise. */
-void *asi_recycle_take_kept(enum asi_recycle_class kind);
-void asi_recycle_give_kept(enum asi_recycle_class kind, void *object);
 
 /* The end of a thread: its shelves go to the depot. */
 void asi_recycle_flush(struct asi_shelf *shelves);

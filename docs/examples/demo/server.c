@@ -153,8 +153,8 @@ static void on_garbage(struct evhttp_request *request, void *context)
 /* --- start and stop --------------------------------------------------------------------------- */
 
 /*
- * The stream of a new connection.  One that closes its own descriptor: left to itself evhttp closes it
- * first and takes it out of epoll afterwards, when it may be another thread's already.
+ * The stream of a new connection.  One that closes its own descriptor: left to itself evhttp closes
+ * it first and takes it out of epoll afterwards, when it may be another thread's already.
  */
 static struct bufferevent *new_stream(struct event_base *base, void *context)
 {
