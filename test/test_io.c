@@ -17,12 +17,9 @@
  *   -EPIPE without SIGPIPE                       a_closed_peer_gives_epipe_and_no_signal
  *   closed descriptor, sentence                  a_closed_descriptor_is_named_in_the_sentence
  *   deadlines, nothing read or written           each_call_ends_at_its_deadline
- *   -ECANCELED, nothing is lost                  (test_cancel.c) a_cancelled_read_loses_nothing
- *   -EDEADLK in a callback                       a_callback_cannot_wait_for_a_descriptor
- *   EINTR never reaches the caller               a_signal_does_not_end_a_read
  *   the descriptor's flags stay                  a_connect_leaves_the_flags_as_they_were
  *
- * Several tasks, a busy loop, blocking descriptors shared by readers: test_io_loop.c.
+ * Cancels, callbacks, signals, a busy loop, shared descriptors: test_io_loop.c.
  */
 #include "harness.h"
 
@@ -31,13 +28,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 typedef void check_fn(void);
@@ -512,114 +505,4 @@ static void check_deadlines(void)
 TEST(each_call_ends_at_its_deadline)
 {
     in_every_world(check_deadlines);
-}
-
-ANYSYNC_COROUTINE(ssize_t, reader, (int, fd))
-{
-    char byte;
-
-    *result = anysync_read(fd, &byte, 1, ANYSYNC_FOREVER);
-    return *result < 0 ? (int)*result : 0;
-}
-
-TEST(a_cancelled_read_loses_nothing)
-{
-    for (int kind = 0; kind < KINDS; kind++) {
-        int pair[2];
-        char got = 0;
-        reader_future task;
-        open_pair(kind, pair);
-        CHECK_EQ(reader_start(&task, pair[0]), 0);
-        CHECK_EQ(reader_cancel(&task), 0);
-        CHECK_EQ(reader_wait(&task, NULL, ANYSYNC_FOREVER), -ECANCELED);
-        CHECK_EQ(write(pair[1], "a", 1), 1);
-        CHECK_EQ(anysync_read(pair[0], &got, 1, ANYSYNC_POLL), 1);
-        CHECK_EQ(got, 'a');
-        reader_drop(&task);
-        close_pair(pair);
-    }
-}
-
-static void read_in_callback(evutil_socket_t fd, short what, void *argument)
-{
-    int pair[2];
-    char byte;
-
-    (void)fd;
-    (void)what;
-    open_pair(SOCKET, pair);
-    CHECK_EQ(anysync_wait_fd(pair[0], 1, ANYSYNC_FOREVER), -EDEADLK);
-    CHECK_EQ(anysync_read(pair[0], &byte, 1, ANYSYNC_FOREVER), -EDEADLK);
-    fill(pair[1]);
-    CHECK_EQ(anysync_write(pair[1], "a", 1, ANYSYNC_FOREVER), -EDEADLK);
-    CHECK_EQ(anysync_last_error()->code, -EDEADLK);
-    close_pair(pair);
-    CHECK_EQ(anysync_future_set(argument, NULL), 0);
-}
-
-ANYSYNC_COROUTINE(void, have_callback)
-{
-    struct anysync_future *called;
-    struct event_base *base = anysync_event_base();
-
-    CHECK_EQ(anysync_future_new(0, &called), 0);
-    CHECK(base != NULL);
-    CHECK_EQ(event_base_once(base, -1, EV_TIMEOUT, read_in_callback, called, NULL), 0);
-    CHECK_EQ(anysync_wait(called, NULL, ANYSYNC_FOREVER), 0);
-    anysync_future_unref(called);
-    return 0;
-}
-
-TEST(a_callback_cannot_wait_for_a_descriptor)
-{
-    CHECK_EQ(have_callback_run_here(), 0);
-    CHECK_EQ(have_callback_run(), 0);
-}
-
-/* --- signals ------------------------------------------------------------------------------------- */
-
-struct shots {
-    pthread_t victim;
-    int fd;
-};
-
-static void do_nothing(int number)
-{
-    (void)number;
-}
-
-static void shoot_then_write(void *argument, int index)
-{
-    const struct shots *shots = argument;
-
-    (void)index;
-    for (int i = 0; i < 300; i++) {
-        CHECK_EQ(pthread_kill(shots->victim, SIGUSR1), 0);
-        sched_yield();
-    }
-    CHECK_EQ(write(shots->fd, "a", 1), 1);
-}
-
-static void read_under_fire(void)
-{
-    for (int kind = 0; kind < KINDS; kind++) {
-        int pair[2];
-        char got = 0;
-        open_pair(kind, pair);
-        struct shots shots = {pthread_self(), pair[1]};
-        struct test_threads *threads = test_threads_start(1, shoot_then_write, &shots);
-        CHECK_EQ(anysync_read(pair[0], &got, 1, ANYSYNC_FOREVER), 1);
-        CHECK_EQ(got, 'a');
-        test_threads_join(threads);
-        close_pair(pair);
-    }
-}
-
-TEST(a_signal_does_not_end_a_read)
-{
-    struct sigaction action = {.sa_handler = do_nothing}; /* no SA_RESTART: calls do fail */
-
-    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
-    read_under_fire();
-    CHECK_EQ(in_coroutine_run_here(read_under_fire), 0);
 }

@@ -8,6 +8,7 @@
  *       cancelled body                             b6_after_a_cancelled_body_the_worker_lives_on
  *       exit ends the task with result and status  b6_exit_ends_the_task_from_deep_in_its_calls
  *       for everybody                              b6_stress_a_worker_survives_every_end_of_a_task
+ *                                                  b6_stress_a_stack_can_be_left_very_often
  */
 #include "worlds.h"
 
@@ -174,6 +175,12 @@ TEST(b6_exit_ends_the_task_from_deep_in_its_calls)
     CHECK_EQ(dive_and_exit_run_here(&value, 0, true), 0);
     CHECK_EQ(value, 13);
     CHECK_EQ(dive_and_exit_run_here(&value, -EPROTO, false), -EPROTO);
+}
+
+TEST(b6_stress_a_stack_can_be_left_very_often)
+{
+    for (long i = test_scaled(20000); i > 0; i--)
+        CHECK_EQ(dive_and_exit_run(NULL, 0, false), 0);
 }
 
 static void end_in_every_way(void *argument, int index)
