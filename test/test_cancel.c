@@ -57,7 +57,7 @@ static void close_scene(void)
     close(scene.listener);
 }
 
-/* --- each kind of wait --------------------------------------------------------------------------- */
+/* --- each kind of wait ------------------------------------------------------------------------ */
 
 /* Counted on the loops that run it: the other executor's tasks are waited for by the first one's. */
 ANYSYNC_COROUTINE(void, child)
@@ -308,7 +308,7 @@ TEST(c3_each_wait_is_cut_by_a_callback)
     close_scene();
 }
 
-/* --- before it begins ---------------------------------------------------------------------------- */
+/* --- before it begins ------------------------------------------------------------------------- */
 
 ANYSYNC_COROUTINE(int, never, (int *, begun))
 {
@@ -366,7 +366,7 @@ TEST(c3_a_task_in_a_busy_workers_mailbox_never_begins)
     block_drop(&blocker);
 }
 
-/* --- itself, its children, nested ---------------------------------------------------------------- */
+/* --- itself, its children, nested ------------------------------------------------------------- */
 
 ANYSYNC_COROUTINE(int, ends_itself, (struct anysync_future **, self))
 {

@@ -58,7 +58,7 @@ ANYSYNC_COROUTINE(void, child)
     return error;
 }
 
-/* --- the end ------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 TEST(c3_cancel_of_a_finished_task_says_so)
 {
@@ -170,7 +170,7 @@ TEST(c3_a_future_made_by_hand_fails_at_once)
     anysync_future_unref(future);
 }
 
-/* --- races --------------------------------------------------------------------------------------- */
+/* --- races ------------------------------------------------------------------------------------ */
 
 ANYSYNC_COROUTINE(long, short_nap, (long, value), (anysync_time, until))
 {
@@ -210,8 +210,8 @@ TEST(stress_c3_a_cancel_loses_no_value)
     test_together(4, cancel_around_the_end, NULL);
 }
 
-/* One side sets a future while the other cancels its waiter: a wait that says 0 has the value, one that
- * was cut leaves it there. */
+/* One side sets a future while the other cancels its waiter: a wait that says 0 has the value, one
+ * that was cut leaves it there. */
 ANYSYNC_COROUTINE(int, waits_for, (struct anysync_future *, future))
 {
     int error = anysync_wait(future, result, ANYSYNC_FOREVER);

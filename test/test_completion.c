@@ -51,7 +51,7 @@ static void check_value(struct anysync_future *future, int want)
     CHECK_EQ(value, want);
 }
 
-/* --- by hand ------------------------------------------------------------------------------------- */
+/* --- by hand ---------------------------------------------------------------------------------- */
 
 ANYSYNC_COROUTINE(void, setter, (struct anysync_future *, future), (int, value))
 {
@@ -191,7 +191,8 @@ TEST(stress_j5_one_of_many_completes_it)
     }
 }
 
-/* A plain counter goes to and fro between a thread and a coroutine, guarded by nothing but futures. */
+/* A plain counter goes to and fro between a thread and a coroutine, guarded by nothing but
+ * futures. */
 struct match {
     long rounds, count;
     struct anysync_future **there, **back;
@@ -258,7 +259,7 @@ TEST(stress_j5_a_waiter_drops_the_last_reference)
         test_together(2, set_or_drop, new_future());
 }
 
-/* --- from a signal handler ----------------------------------------------------------------------- */
+/* --- from a signal handler -------------------------------------------------------------------- */
 
 static _Atomic(struct anysync_future *) target;
 static atomic_int handled;
@@ -296,8 +297,8 @@ TEST(j5_set_from_a_signal_handler)
     anysync_future_unref(future);
 }
 
-/* Sends the signal to the thread that plays the part of the victim, over and over, until it is told to
- * stop; so one arrives while that thread waits, whenever that is. */
+/* Sends the signal to the thread that plays the part of the victim, over and over, until it is
+ * told to stop; so one arrives while that thread waits, whenever that is. */
 struct sniper {
     pthread_t victim;
     atomic_bool stop;

@@ -20,8 +20,9 @@
  *   bad input                                    bad_input_gets_a_clear_error
  *                                                a_negative_descriptor_is_ebadf
  *
- * Every failure is made in a process of its own, on first use: later the library has stacks, records and
- * schedulers in store, and asks for less.  What is left over is found by the leak check of that process.
+ * Every failure is made in a process of its own, on first use: later the library has stacks,
+ * records and schedulers in store, and asks for less.  What is left over is found by the leak
+ * check of that process.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping on a word (lib/thread/futex.h): the implementation of this system.  test_futex_portable.c
- * includes this file to say the same of the other one.
+ * Sleeping on a word (lib/thread/futex.h): the implementation of this system.
+ * test_futex_portable.c includes this file to say the same of the other one.
  *
  * Promised                                  Tested by
  *   no sleep if the word has changed          waiting_on_a_changed_word_returns_at_once
@@ -12,8 +12,8 @@
  *   wake is async-signal-safe (futexes)       a_signal_handler_may_wake (not portable)
  *   a signal is no reason, or a spurious one  a_signal_does_not_look_like_a_deadline
  *   words that share a bucket                 stress_neighbours_do_not_take_each_others_wakes
- *   no wake lost between look and sleep       stress_no_wake_is_lost (a lost one hangs: time limit),
- *                                             stress_deadlines_and_wakes_mix
+ *   no wake lost between look and sleep       stress_no_wake_is_lost (a lost one hangs: time
+ *                                             limit), stress_deadlines_and_wakes_mix
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "harness.h"

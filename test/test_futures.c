@@ -53,7 +53,7 @@ static void in_every_world(check_fn *check)
     CHECK_EQ(in_coroutine_run_here(check), 0);
 }
 
-/* --- many waiters -------------------------------------------------------------------------------- */
+/* --- many waiters ----------------------------------------------------------------------------- */
 
 enum { WAITERS = 8, ROUNDS = 3, SITES = 4 };
 
@@ -166,7 +166,7 @@ TEST(stress_j1_many_waiters_of_many_futures)
     pass_gates_rounds(test_scaled(100));
 }
 
-/* --- one, any, all ------------------------------------------------------------------------------- */
+/* --- one, any, all ---------------------------------------------------------------------------- */
 
 static void check_first_done(void)
 {

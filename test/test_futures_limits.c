@@ -52,7 +52,7 @@ static void in_every_world(check_fn *check)
     CHECK_EQ(in_coroutine_run_here(check), 0);
 }
 
-/* --- refused ------------------------------------------------------------------------------------- */
+/* --- refused ---------------------------------------------------------------------------------- */
 
 static void wait_in_callback(evutil_socket_t fd, short what, void *argument)
 {
@@ -177,7 +177,7 @@ TEST(a_future_without_memory_is_not_made)
     CHECK_EQ(anysync_future_new(SIZE_MAX - 100, &future), -ENOMEM);
 }
 
-/* --- left behind --------------------------------------------------------------------------------- */
+/* --- left behind ------------------------------------------------------------------------------ */
 
 /* Links that hang on FUTURE.  Nobody joins or leaves meanwhile. */
 static size_t count_links(struct anysync_future *future)
@@ -278,7 +278,7 @@ TEST(stress_timed_out_waits_of_many_threads)
     anysync_future_unref(future);
 }
 
-/* --- races --------------------------------------------------------------------------------------- */
+/* --- races ------------------------------------------------------------------------------------ */
 
 /* Waiters time out again and again while the future is completed: each has the value in the end. */
 static int insist(struct anysync_future *future, int want)

@@ -69,7 +69,7 @@ static void close_pair(const int pair[2])
     close(pair[1]);
 }
 
-/* --- reading and writing ------------------------------------------------------------------------- */
+/* --- reading and writing ---------------------------------------------------------------------- */
 
 static void check_through(void)
 {
@@ -207,7 +207,7 @@ TEST(the_end_of_file_is_zero_bytes)
     in_every_world(check_end);
 }
 
-/* --- connections --------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 /* A socket bound to a free port of this machine, and that address. */
 static int bound_socket(struct sockaddr_in *address)
@@ -351,7 +351,7 @@ TEST(a_connect_leaves_the_flags_as_they_were)
     in_every_world(check_flags);
 }
 
-/* --- readiness ----------------------------------------------------------------------------------- */
+/* --- readiness -------------------------------------------------------------------------------- */
 
 static void check_events(void)
 {
@@ -405,7 +405,7 @@ TEST(wait_fd_for_nothing_is_refused)
     in_every_world(check_nothing_asked);
 }
 
-/* --- failures ------------------------------------------------------------------------------------ */
+/* --- failures --------------------------------------------------------------------------------- */
 
 static void check_closed_peer(void)
 {

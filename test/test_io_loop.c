@@ -136,7 +136,7 @@ TEST(a_callback_cannot_wait_for_a_descriptor)
     CHECK_EQ(have_callback_run(), 0);
 }
 
-/* --- signals ------------------------------------------------------------------------------------- */
+/* --- signals ---------------------------------------------------------------------------------- */
 
 struct shots {
     pthread_t victim;
@@ -184,7 +184,7 @@ TEST(a_signal_does_not_end_a_read)
     CHECK_EQ(in_coroutine_run_here(read_under_fire), 0);
 }
 
-/* --- a loop with more to do ---------------------------------------------------------------------- */
+/* --- a loop with more to do ------------------------------------------------------------------- */
 
 ANYSYNC_COROUTINE(long, busy, (bool *, stop))
 {
@@ -415,7 +415,7 @@ TEST(acceptors_of_one_blocking_socket_never_block_it)
     CHECK_EQ(in_coroutine_run_here(check_shared_accept), 0);
 }
 
-/* --- stress -------------------------------------------------------------------------------------- */
+/* --- stress ----------------------------------------------------------------------------------- */
 
 struct stream {
     int pair[2];

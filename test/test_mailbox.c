@@ -386,7 +386,8 @@ TEST(stress_no_wake_is_lost_with_16_in_flight)
         run_office(office_open(producers, (int)test_scaled(20000), 16));
 }
 
-/* `note` needs the bell's own order here, which a descriptor has for the kernel only: one writer. */
+/* `note` needs the bell's own order here, which a descriptor has for the kernel only: one writer.
+ */
 static void produce_blindly(void *argument, int index)
 {
     struct office *office = argument;

@@ -15,8 +15,8 @@
  *   B6 anysync_exit(), deep in calls             exit_deep_in_calls_leaves_the_worker_alone
  *      outside a task                            exit_outside_a_task_stops_with_a_sentence
  *
- * Without a handler of before the fault ends the process.  A sanitizer's handler was there before: it
- * prints its own report as well, and ends the process by exit() or abort().
+ * Without a handler of before the fault ends the process.  A sanitizer's handler was there before:
+ * it prints its own report as well, and ends the process by exit() or abort().
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "harness.h"

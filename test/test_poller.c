@@ -294,7 +294,8 @@ TEST(a_poll_finds_what_is_ready)
 
 /* --- refusals --------------------------------------------------------------------------------- */
 
-/* With every number of free descriptors from none to plenty: an error or a base, and never an exit. */
+/* With every number of free descriptors from none to plenty: an error or a base, and never an
+ * exit. */
 TEST(no_descriptors_are_told_and_libevent_lives)
 {
     struct rlimit before, limit;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the process sees of the library's threads: signals, names, children (CONTRACT K3; faults, K5:
- * test_overflow.c).
+ * What the process sees of the library's threads: signals, names, children (CONTRACT K3; faults,
+ * K5: test_overflow.c).
  *
  * Promised                                       Tested by
  *   K3 threads block all signals                 k3_threads_block_all_signals_but_faults

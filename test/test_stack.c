@@ -279,7 +279,8 @@ TEST(the_address_space_may_end)
     free(child.errors);
 }
 
-/* Light guards need Linux 6.13; without them the kernel's limit on mappings ends this near 32,000. */
+/* Light guards need Linux 6.13; without them the kernel's limit on mappings ends this near 32,000.
+ */
 static bool has_light_guards(void)
 {
     struct utsname name;

@@ -125,7 +125,7 @@ static void drop_own(void)
     own = anysync_executor_unref(own);
 }
 
-/* --- tasks that go when they are asked to -------------------------------------------------------- */
+/* --- tasks that go when they are asked to ----------------------------------------------------- */
 
 struct trace {
     int waited; /* what the wait returned */
@@ -244,7 +244,7 @@ TEST(c1_a_failure_in_the_clean_up_is_still_a_timeout)
     drop_own();
 }
 
-/* --- tasks that stay ----------------------------------------------------------------------------- */
+/* --- tasks that stay -------------------------------------------------------------------------- */
 
 struct page {
     char text[64];
@@ -468,7 +468,7 @@ TEST(c1_a_waiting_task_here_never_begins_after_abandon)
     answer_drop(&child);
 }
 
-/* --- the caller's memory ------------------------------------------------------------------------- */
+/* --- the caller's memory ---------------------------------------------------------------------- */
 
 TEST(c2_an_abandoned_task_writes_nothing_to_its_caller)
 {
@@ -548,7 +548,7 @@ TEST(stress_c2_calls_that_leave_at_any_moment)
     drop_own();
 }
 
-/* --- deadlines inside each other ----------------------------------------------------------------- */
+/* --- deadlines inside each other -------------------------------------------------------------- */
 
 ANYSYNC_COROUTINE(int, outer, (struct trace *, trace), (anysync_time, inner))
 {

@@ -25,8 +25,8 @@
  *   Anything else comes from the system or from the user's own function, unchanged.  The sentence
  *   that belongs to a code is in anysync_last_error() (<anysync/error.h>).
  *
- * TIME  An anysync_time is a moment on the monotonic clock in nanoseconds.  Every call that may wait
- *   takes an absolute deadline as its last argument, so that one deadline covers many calls.
+ * TIME  An anysync_time is a moment on the monotonic clock in nanoseconds.  Every call that may
+ *   wait takes an absolute deadline as its last argument, so that one deadline covers many calls.
  */
 #ifndef ANYSYNC_BASE_H
 #define ANYSYNC_BASE_H
@@ -46,7 +46,7 @@ extern "C" {
 
 typedef int64_t anysync_time;
 
-#define ANYSYNC_POLL ((anysync_time)0)           /* a moment long past: try once, never wait */
+#define ANYSYNC_POLL ((anysync_time)0)            /* a moment long past: try once, never wait */
 #define ANYSYNC_FOREVER ((anysync_time)INT64_MAX) /* never give up */
 
 /* The time now.  Any thread; never blocks. */

@@ -2,10 +2,10 @@
 /*
  * Errors: a code that is returned, and a sentence that goes with it.
  *
- * The code is the return value, always.  The sentence, the place that failed and the chain of callers
- * wait in a slot of their own: each task has one, and each thread has one for its code outside tasks.
- * Coroutines that share a thread therefore never see each other's sentences, and a sentence stays
- * until the next failing call of the same task or thread.
+ * The code is the return value, always.  The sentence, the place that failed and the chain of
+ * callers wait in a slot of their own: each task has one, and each thread has one for its code
+ * outside tasks. Coroutines that share a thread therefore never see each other's sentences, and a
+ * sentence stays until the next failing call of the same task or thread.
  *
  *      error = fetch(&page, url);
  *      if (error)
@@ -96,10 +96,11 @@ ANYSYNC_API size_t anysync_error_format(
 
 /*
  * Called when a task failed and nobody will ever look: its last reference went without its result
- * being asked for.  TASK is the task's name, ERROR is borrowed for the call.  Runs on whatever thread
- * dropped the last reference, outside any lock; it must not block.
+ * being asked for.  TASK is the task's name, ERROR is borrowed for the call.  Runs on whatever
+ * thread dropped the last reference, outside any lock; it must not block.
  */
-typedef void anysync_error_hook_fn(const char *task, const struct anysync_error *error, void *context);
+typedef void anysync_error_hook_fn(
+        const char *task, const struct anysync_error *error, void *context);
 
 /*
  * Choose who hears of errors that nobody collected.  The default, and HOOK == NULL, prints one line

@@ -3,18 +3,19 @@
  * Executors: one worker thread, one event loop, one mailbox.
  *
  * The global executor needs no handle: wherever an executor is asked for, NULL means it, and its
- * worker starts on first use, once, however many threads race for it.  A program that wants work kept
- * apart makes executors of its own; they start their workers the same lazy way.
+ * worker starts on first use, once, however many threads race for it.  A program that wants work
+ * kept apart makes executors of its own; they start their workers the same lazy way.
  *
  * LIFE  A worker is a daemon: a process that returns from main ends, whatever its tasks do.
  *   anysync_executor_shutdown() ends one in order; using the global one again afterwards, and after
- *   anysync_executor_start(), starts it afresh.  In a child made by fork() nothing of the parent runs:
- *   first use starts a fresh worker there, and futures inherited pending fail with -EOWNERDEAD.
+ *   anysync_executor_start(), starts it afresh.  In a child made by fork() nothing of the parent
+ *   runs: first use starts a fresh worker there, and futures inherited pending fail with
+ *   -EOWNERDEAD.
  *
  * SIGNALS  Threads of the library block all signals; children of fork() made on one of them start
  *   with the mask their program had before.  A handler for SIGSEGV and SIGBUS is installed when the
- *   first coroutine stack is made, to say in words that a stack overflowed; every other fault goes to
- *   the handler that was there before.
+ *   first coroutine stack is made, to say in words that a stack overflowed; every other fault goes
+ *   to the handler that was there before.
  */
 #ifndef ANYSYNC_EXECUTOR_H
 #define ANYSYNC_EXECUTOR_H
@@ -33,7 +34,7 @@ struct event_base;       /* libevent's */
 
 /* What anysync_run() does when it is called by a coroutine on a worker. */
 enum anysync_nested {
-    ANYSYNC_NESTED_THREAD,  /* a fresh thread runs the task; the worker waits for it, as in AnySync */
+    ANYSYNC_NESTED_THREAD,  /* a fresh thread runs the task, the worker waits for it (AnySync) */
     ANYSYNC_NESTED_SUSPEND, /* the coroutine suspends; the worker's other tasks go on */
     ANYSYNC_NESTED_ERROR    /* -EDEADLK */
 };
@@ -52,7 +53,7 @@ enum anysync_shutdown {
 
 /* How an executor is to work.  All zero is the default of everything. */
 struct anysync_executor_options {
-    const char *name;           /* of the worker thread, 15 bytes shown; borrowed; NULL: "anysync" */
+    const char *name; /* of the worker thread, 15 bytes shown; borrowed; NULL: "anysync" */
     enum anysync_nested nested; /* nested anysync_run() */
     enum anysync_spin spin;     /* of the worker, before it sleeps */
     size_t stack_size;          /* bytes for each coroutine; 0: 256 KiB; at least 16 KiB */
@@ -60,15 +61,16 @@ struct anysync_executor_options {
                                    no time at all */
 };
 
-/* Counters of one executor since it was made.  Snapshots: each is exact, together they may differ. */
+/* Counters of one executor since it was made.  Snapshots: each is exact, together they may differ.
+ */
 struct anysync_stats {
-    uint64_t tasks;    /* tasks started, nested ones not included */
-    uint64_t switches; /* changes from one stack to another */
-    uint64_t turns;    /* turns of the loop */
-    uint64_t polls;    /* times libevent was asked */
-    uint64_t sleeps;   /* times the worker slept */
-    uint64_t live;     /* tasks started and not ended */
-    unsigned workers;  /* worker threads ever started: more than one only after a shutdown */
+    uint64_t tasks;         /* tasks started, nested ones not included */
+    uint64_t switches;      /* changes from one stack to another */
+    uint64_t turns;         /* turns of the loop */
+    uint64_t polls;         /* times libevent was asked */
+    uint64_t sleeps;        /* times the worker slept */
+    uint64_t live;          /* tasks started and not ended */
+    unsigned workers;       /* worker threads ever started: more than one only after a shutdown */
     unsigned worker_serial; /* anysync_thread_serial() of the running worker; 0: none */
 };
 
@@ -91,8 +93,8 @@ ANYSYNC_API int anysync_executor_new(const struct anysync_executor_options *opti
 ANYSYNC_API struct anysync_executor *anysync_executor_ref(struct anysync_executor *executor);
 
 /*
- * Drop a reference (consumed).  The last one cancels the tasks that are left and lets the worker end
- * by itself; it does not wait for that.  NULL is fine.  Returns NULL.  Any thread.
+ * Drop a reference (consumed).  The last one cancels the tasks that are left and lets the worker
+ * end by itself; it does not wait for that.  NULL is fine.  Returns NULL.  Any thread.
  */
 ANYSYNC_API struct anysync_executor *anysync_executor_unref(struct anysync_executor *executor);
 
@@ -111,8 +113,9 @@ ANYSYNC_API int anysync_configure(
         const struct anysync_executor_options *options) ANYSYNC_MUST_CHECK;
 
 /*
- * Start EXECUTOR's worker now, so that no first call pays for it; or start it again after a shutdown.
- * The global executor (NULL) starts again by itself: only executors of your own need this.
+ * Start EXECUTOR's worker now, so that no first call pays for it; or start it again after a
+ * shutdown. The global executor (NULL) starts again by itself: only executors of your own need
+ * this.
  *
  * Returns   0  its worker runs.
  *     -EAGAIN, -ENOMEM, -EMFILE  the system has no thread, memory or descriptors left.
@@ -122,8 +125,8 @@ ANYSYNC_API int anysync_configure(
 ANYSYNC_API int anysync_executor_start(struct anysync_executor *executor) ANYSYNC_MUST_CHECK;
 
 /*
- * End EXECUTOR's worker: from now on others may not submit; what was accepted is drained or cancelled.
- * Tasks that are running may still spawn on their own loop.
+ * End EXECUTOR's worker: from now on others may not submit; what was accepted is drained or
+ * cancelled. Tasks that are running may still spawn on their own loop.
  *
  * executor  borrowed; NULL means the global one.
  * ret_left  tasks not ended when the call returned; NULL if that is of no interest.
@@ -166,7 +169,8 @@ ANYSYNC_API struct event_base *anysync_event_base(void);
 ANYSYNC_API unsigned anysync_thread_serial(void);
 
 /*
- * Start a program, with all signals unblocked as they were before the library, and default handlers.
+ * Start a program, with all signals unblocked as they were before the library, and default
+ * handlers.
  *
  * path       of the program, searched in PATH when it has no slash; borrowed.
  * arguments  NULL-terminated, the first is the name; borrowed.

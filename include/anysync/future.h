@@ -3,9 +3,9 @@
  * Futures: a result that is there, or will be.
  *
  * A future is done once, with a value or with an error, and stays so.  Any number of threads and
- * coroutines wait for it at once; each is woken once.  It is completed by the task it belongs to, or by
- * hand (anysync_future_new, _set, _fail).  It is reference-counted: every holder has a reference, and
- * a waiting call must hold one until it returns.
+ * coroutines wait for it at once; each is woken once.  It is completed by the task it belongs to,
+ * or by hand (anysync_future_new, _set, _fail).  It is reference-counted: every holder has a
+ * reference, and a waiting call must hold one until it returns.
  *
  * Waiting and the outcome are two things.  anysync_future_wait() tells of the wait alone and
  * anysync_future_result() of the outcome alone; anysync_wait() is both in one, and
@@ -50,8 +50,8 @@ ANYSYNC_API struct anysync_future *anysync_future_unref(struct anysync_future *f
 /*
  * Complete FUTURE with a value, and wake all who wait.
  *
- * future  borrowed; made by anysync_future_new().  A waiter that learns of the result may drop the last
- *         reference before this call has returned.
+ * future  borrowed; made by anysync_future_new().  A waiter that learns of the result may drop the
+ *         last reference before this call has returned.
  * value   result_size bytes, copied; NULL leaves the value all zero.
  *
  * Returns     0  done now.
@@ -77,7 +77,8 @@ ANYSYNC_API int anysync_future_fail(
  */
 ANYSYNC_API int anysync_future_set_from_signal(struct anysync_future *future, const void *value);
 
-/* Whether FUTURE is done.  Any thread; never blocks.  Order: as a wait that returned 0, when true. */
+/* Whether FUTURE is done.  Any thread; never blocks.  Order: as a wait that returned 0, when true.
+ */
 ANYSYNC_API bool anysync_future_done(struct anysync_future *future);
 
 /*
@@ -89,9 +90,10 @@ ANYSYNC_API bool anysync_future_done(struct anysync_future *future);
  * Returns     0  FUTURE is done; ask anysync_future_result() how it ended.
  *    -ETIMEDOUT  DEADLINE passed first.  FUTURE is untouched and still running.
  *    -ECANCELED  the waiting task was cancelled.  FUTURE is untouched and still running.
- *      -EDEADLK  called by a callback of a loop, which must not wait, and FUTURE is not done; or the
- *                task waits for itself.
- *   -EOWNERDEAD  FUTURE was pending when this process was forked off: nothing will complete it here.
+ *      -EDEADLK  called by a callback of a loop, which must not wait, and FUTURE is not done; or
+ *                the task waits for itself.
+ *   -EOWNERDEAD  FUTURE was pending when this process was forked off: nothing will complete it
+ *                here.
  *       -ENOMEM  no memory to wait with.  FUTURE is untouched.
  *
  * Thread   any, including tasks; any number of waiters at once.

@@ -3,13 +3,13 @@
  * Descriptors, with deadlines, in every world: a coroutine suspends and its loop goes on, any other
  * thread blocks in poll().  A callback of a loop can do neither: -EDEADLK.
  *
- * DESCRIPTORS  They belong to the caller and are never closed here.  They may be blocking or not: the
- *   calls below never block a loop's thread on them, with one exception: a blocking listening socket whose
- *   connection goes away between readiness and accept(); make listening sockets non-blocking.
- *   Do not close a descriptor that somebody waits for: cancel the waiter first.
+ * DESCRIPTORS  They belong to the caller and are never closed here.  They may be blocking or not:
+ *   the calls below never block a loop's thread on them, with one exception: a blocking listening
+ *   socket whose connection goes away between readiness and accept(); make listening sockets
+ *   non-blocking. Do not close a descriptor that somebody waits for: cancel the waiter first.
  *
- * SIGNALS  EINTR never reaches the caller.  Writing to a closed socket gives -EPIPE and no SIGPIPE; pipes
- *   raise it as always.
+ * SIGNALS  EINTR never reaches the caller.  Writing to a closed socket gives -EPIPE and no
+ *   SIGPIPE; pipes raise it as always.
  *
  * All calls return these besides their own:
  *   -ETIMEDOUT  DEADLINE passed first; nothing was read, written, accepted.
@@ -36,13 +36,12 @@ extern "C" {
 #define ANYSYNC_WRITABLE 2u
 
 /*
- * Wait until FD is ready for one of EVENTS (ANYSYNC_READABLE | ANYSYNC_WRITABLE).  End of file, hang-up
- * and errors count as ready: the read or write that follows tells which.
+ * Wait until FD is ready for one of EVENTS (ANYSYNC_READABLE | ANYSYNC_WRITABLE).  End of file,
+ * hang-up and errors count as ready: the read or write that follows tells which.
  *
  * Returns  the events that are ready, as a positive number; or an error, -EINVAL for EVENTS == 0.
  */
-ANYSYNC_API int anysync_wait_fd(
-        int fd, unsigned events, anysync_time deadline) ANYSYNC_MUST_CHECK;
+ANYSYNC_API int anysync_wait_fd(int fd, unsigned events, anysync_time deadline) ANYSYNC_MUST_CHECK;
 
 /* Read at most SIZE bytes into BUFFER.  Returns how many; 0 at the end of the file. */
 ANYSYNC_API ssize_t anysync_read(

@@ -2,8 +2,8 @@
 /*
  * Tasks: running coroutine functions from anywhere.
  *
- * A coroutine function is described once by a struct anysync_function (<anysync/typed.h> writes it for
- * you) and run by one of these, which differ only in who waits and how:
+ * A coroutine function is described once by a struct anysync_function (<anysync/typed.h> writes it
+ * for you) and run by one of these, which differ only in who waits and how:
  *
  *                      plain thread         coroutine on a worker      coroutine on a here-loop
  *   anysync_call       blocks, on worker    a plain call of the body   a plain call of the body
@@ -13,20 +13,20 @@
  *   anysync_run_on     blocks, on the executor named; suspends a coroutine
  *   anysync_spawn      a new task and its future, at once; on this loop, or on the worker
  *
- * A loop's callback (libevent calling you on a loop's thread, outside a task) may spawn and anysync_run;
- * it cannot call or await, because nothing there can suspend: -EDEADLK.
+ * A loop's callback (libevent calling you on a loop's thread, outside a task) may spawn and
+ * anysync_run; it cannot call or await, because nothing there can suspend: -EDEADLK.
  *
- * ARGUMENTS AND RESULTS  The argument is copied into the task before the call goes on, and the result is
- *   copied out of it at the end.  A caller that gives up at its deadline can leave at once: nothing is
- *   ever written where it stood.
+ * ARGUMENTS AND RESULTS  The argument is copied into the task before the call goes on, and the
+ *   result is copied out of it at the end.  A caller that gives up at its deadline can leave at
+ *   once: nothing is ever written where it stood.
  *
  * DEADLINES  A call that runs a task ends it at the deadline: it cancels the task, waits until its
- *   clean-up has ended, but no longer than the executor's grace time, and returns -ETIMEDOUT.  A task that
- *   is not gone by then is left running and the sentence says "abandoned".  A value that arrived in the
- *   meantime is returned after all.
+ *   clean-up has ended, but no longer than the executor's grace time, and returns -ETIMEDOUT.  A
+ *   task that is not gone by then is left running and the sentence says "abandoned".  A value that
+ *   arrived in the meantime is returned after all.
  *
- * THREADS  A coroutine never changes its thread.  It runs on a stack of the executor's size; a stack
- *   that overflows ends the process with a sentence that names the task.
+ * THREADS  A coroutine never changes its thread.  It runs on a stack of the executor's size; a
+ *   stack that overflows ends the process with a sentence that names the task.
  */
 #ifndef ANYSYNC_TASK_H
 #define ANYSYNC_TASK_H
@@ -72,7 +72,8 @@ struct anysync_task; /* opaque: a task that can be started once */
  *
  * function    borrowed.
  * argument    argument_size bytes, copied (a coroutine's plain call makes no copy); NULL when 0.
- * ret_result  result_size bytes, written when the return is 0, untouched otherwise; NULL to leave it.
+ * ret_result  result_size bytes, written when the return is 0, untouched otherwise; NULL to leave
+ *             it.
  *
  * Returns       0  the body returned 0.
  *        -EDEADLK  called by a callback of a loop: spawn it instead.
@@ -105,8 +106,8 @@ ANYSYNC_API int anysync_run(const struct anysync_function *function, const void 
         void *ret_result, anysync_time deadline) ANYSYNC_MUST_CHECK;
 
 /*
- * Run FUNCTION on a loop of the calling thread: no other thread is involved.  When it ends, tasks it
- * left on that loop are cancelled and waited for, no longer than the grace time.
+ * Run FUNCTION on a loop of the calling thread: no other thread is involved.  When it ends, tasks
+ * it left on that loop are cancelled and waited for, no longer than the grace time.
  *
  * Returns  as anysync_run(), and
  *       -EDEADLK  this thread runs a loop already.
@@ -117,8 +118,9 @@ ANYSYNC_API int anysync_run_here(const struct anysync_function *function, const 
         void *ret_result, anysync_time deadline) ANYSYNC_MUST_CHECK;
 
 /*
- * Run FUNCTION as a new task of this loop, and suspend this coroutine for its result.  The task is this
- * call's own: when the calling task is cancelled it is cancelled too, and has ended before the return.
+ * Run FUNCTION as a new task of this loop, and suspend this coroutine for its result.  The task is
+ * this call's own: when the calling task is cancelled it is cancelled too, and has ended before
+ * the return.
  *
  * Returns  as anysync_run(), and
  *     -ECANCELED  the calling task was cancelled (origin: the call), or the new one was.
@@ -139,12 +141,12 @@ ANYSYNC_API int anysync_run_on(struct anysync_executor *executor,
         anysync_time deadline) ANYSYNC_MUST_CHECK;
 
 /*
- * Start FUNCTION as a task now, and get its future.  On the thread of a loop the task belongs to that
- * loop, and does not begin before the caller suspends or returns to the loop; elsewhere it belongs to the
- * global executor and begins at once.
+ * Start FUNCTION as a task now, and get its future.  On the thread of a loop the task belongs to
+ * that loop, and does not begin before the caller suspends or returns to the loop; elsewhere it
+ * belongs to the global executor and begins at once.
  *
- * ret_future  owned by the caller: one reference.  NULL leaves the task on its own: its error, if it
- *             has one, goes to the error hook.
+ * ret_future  owned by the caller: one reference.  NULL leaves the task on its own: its error, if
+ *             it has one, goes to the error hook.
  *
  * Returns  0, or -ESHUTDOWN, -ENOMEM, -EAGAIN, -EMFILE: nothing was started.
  * Thread   any, callbacks too.   Blocks  never, except for the first start of the worker.
@@ -157,11 +159,11 @@ ANYSYNC_API int anysync_spawn_on(struct anysync_executor *executor,
         const struct anysync_function *function, const void *argument,
         struct anysync_future **ret_future) ANYSYNC_MUST_CHECK;
 
-/* --- a task before it is started ----------------------------------------------------------------- */
+/* --- a task before it is started -------------------------------------------------------------- */
 
 /*
- * Make a task and run nothing: the C form of a coroutine object.  It can be used once, by one of the
- * calls below; each later use is -EALREADY.
+ * Make a task and run nothing: the C form of a coroutine object.  It can be used once, by one of
+ * the calls below; each later use is -EALREADY.
  *
  * name      for messages; copied; NULL takes the function's.
  * ret_task  owned by the caller: anysync_task_unref() it, used or not.
@@ -189,7 +191,7 @@ ANYSYNC_API int anysync_task_start(
 ANYSYNC_API int anysync_task_start_on(struct anysync_executor *executor, struct anysync_task *task,
         struct anysync_future **ret_future) ANYSYNC_MUST_CHECK;
 
-/* --- inside a task ------------------------------------------------------------------------------- */
+/* --- inside a task ---------------------------------------------------------------------------- */
 
 /* Whether this code runs in a coroutine, so that waiting suspends.  Any thread; never blocks. */
 ANYSYNC_API bool anysync_in_coroutine(void);
@@ -223,9 +225,10 @@ ANYSYNC_API int anysync_yield(void) ANYSYNC_MUST_CHECK;
 ANYSYNC_API int anysync_sleep(anysync_time deadline) ANYSYNC_MUST_CHECK;
 
 /*
- * End the running task here, from however deep in its calls, with STATUS (0 or a negative code) and the
- * result it has written so far.  The worker lives on.  Nothing of the task's stack is unwound: like
- * longjmp, it passes over cleanup attributes.  Outside a task: stops the program with a sentence.
+ * End the running task here, from however deep in its calls, with STATUS (0 or a negative code)
+ * and the result it has written so far.  The worker lives on.  Nothing of the task's stack is
+ * unwound: like longjmp, it passes over cleanup attributes.  Outside a task: stops the program
+ * with a sentence.
  */
 ANYSYNC_API void anysync_exit(int status) __attribute__((noreturn));
 

@@ -2,20 +2,23 @@
 /*
  * Executors: start, stop, and the order of both.
  *
- *      IDLE --first use--> RUNNING --shutdown--> STOPPING --worker ends--> STOPPED --start--> RUNNING
+ *      IDLE --first use--> RUNNING --shutdown--> STOPPING --worker ends--> STOPPED --start-->
+ *      RUNNING
  *        \________________________shutdown______________________________/^
  *
- * START   1. a scheduler, the executor's own if it had one before; 2. opened for letters; 3. the thread;
+ * START   1. a scheduler, the executor's own if it had one before; 2. opened for letters; 3. the
+ *         thread;
  *         4. `open` is published: from now on submissions go straight to the mailbox.
  * STOP    1. `open` is withdrawn: later submissions are refused; 2. a letter asks the loop to stop;
- *         3. the loop ends its tasks, closes the mailbox and returns; 4. the worker gives the scheduler back,
- *         marks the executor STOPPED and completes `stopped`, which shutdown waits for; 5. shutdown joins
- *         the thread.  If nobody waits any more (deadline, asked by the worker itself, executor dropped)
- *         the worker is an orphan: it detaches and frees itself.
+ *         3. the loop ends its tasks, closes the mailbox and returns; 4. the worker gives the
+ *         scheduler back, marks the executor STOPPED and completes `stopped`, which shutdown waits
+ *         for; 5. shutdown joins the thread.  If nobody waits any more (deadline, asked by the
+ *         worker itself, executor dropped) the worker is an orphan: it detaches and frees itself.
  *
- * One lock serves all executors: it is taken when one starts or stops, never to submit.  Schedulers that
- * worked for an executor stay with it until it is freed, so that a submission that read `open` just before
- * the stop finds its own executor's mailbox, closed or open again, and nobody else's.
+ * One lock serves all executors: it is taken when one starts or stops, never to submit.
+ * Schedulers that worked for an executor stay with it until it is freed, so that a submission that
+ * read `open` just before the stop finds its own executor's mailbox, closed or open again, and
+ * nobody else's.
  */
 #include "api/executor.h"
 
@@ -75,7 +78,7 @@ static struct anysync_executor *or_global(struct anysync_executor *executor)
     return executor ? executor : &global;
 }
 
-/* --- fork ---------------------------------------------------------------------------------------- */
+/* --- fork ------------------------------------------------------------------------------------- */
 
 static void before_fork(void)
 {
@@ -114,11 +117,11 @@ static void prepare_process(void)
     asi_once_run(&once, prepare);
 }
 
-/* --- options ------------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------------------------- */
 
 /* Fill in what OPTIONS (may be NULL) leaves open. */
-static int complete(
-        const struct anysync_executor_options *options, struct anysync_executor_options *ret_options)
+static int complete(const struct anysync_executor_options *options,
+        struct anysync_executor_options *ret_options)
 {
     static const struct anysync_executor_options none;
     const struct anysync_executor_options *given = options ? options : &none;
@@ -143,7 +146,7 @@ static int complete(
     return 0;
 }
 
-/* --- start --------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static void work(void *argument)
 {
@@ -284,12 +287,11 @@ int anysync_executor_start(struct anysync_executor *executor)
         error = start(which);
     asi_lock_give(&lock);
     if (state == STOPPING)
-        return asi_call_fails(-ESHUTDOWN, "executor \"%s\" is still stopping",
-                which->options.name);
+        return asi_call_fails(-ESHUTDOWN, "executor \"%s\" is still stopping", which->options.name);
     return error ? start_failed(error) : 0;
 }
 
-/* --- stop ---------------------------------------------------------------------------------------- */
+/* --- stop ------------------------------------------------------------------------------------- */
 
 /* [lock] Have the worker end, if there is one.  Returns it. */
 static struct worker *ask_to_stop(struct anysync_executor *executor, enum asi_stopping how)
@@ -345,8 +347,8 @@ static int wait_for_stop(struct anysync_executor *executor, struct worker *worke
 {
     struct asi_scheduler *scheduler = worker->scheduler; /* never freed */
     enum asi_world world = asi_world();
-    int error = asi_wait_one(
-            world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, stopped, deadline);
+    int error =
+            asi_wait_one(world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, stopped, deadline);
 
     if (!error) {
         tidy_up(executor, worker);
@@ -356,9 +358,8 @@ static int wait_for_stop(struct anysync_executor *executor, struct worker *worke
     if (error != -ETIMEDOUT)
         return asi_call_fails(error, NULL);
     let_go(executor, worker);
-    return asi_call_fails(-ETIMEDOUT,
-            "executor \"%s\" did not stop in time: %zu tasks are left", executor->options.name,
-            *ret_left);
+    return asi_call_fails(-ETIMEDOUT, "executor \"%s\" did not stop in time: %zu tasks are left",
+            executor->options.name, *ret_left);
 }
 
 int anysync_executor_shutdown(struct anysync_executor *executor, enum anysync_shutdown mode,
@@ -396,10 +397,10 @@ int anysync_shutdown(enum anysync_shutdown mode, anysync_time deadline, size_t *
     return anysync_executor_shutdown(NULL, mode, deadline, ret_left);
 }
 
-/* --- handles ------------------------------------------------------------------------------------- */
+/* --- handles ---------------------------------------------------------------------------------- */
 
-int anysync_executor_new(const struct anysync_executor_options *options,
-        struct anysync_executor **ret_executor)
+int anysync_executor_new(
+        const struct anysync_executor_options *options, struct anysync_executor **ret_executor)
 {
     struct anysync_executor_options completed;
     int error = complete(options, &completed);
@@ -483,7 +484,7 @@ int anysync_configure(const struct anysync_executor_options *options)
                 : 0;
 }
 
-/* --- questions ----------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 bool asi_executor_is_here(struct anysync_executor *executor)
 {

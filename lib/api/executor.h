@@ -13,8 +13,9 @@ struct asi_scheduler;
 /* What options mean when they are all zero: every field filled in. */
 extern const struct anysync_executor_options asi_default_options;
 
-/* Give TASK (with a reference for the loop) to EXECUTOR (NULL: the global one), starting its worker if it
- * never ran.  Returns 0, -ESHUTDOWN or the error of the start, with a sentence: then TASK was not used. */
+/* Give TASK (with a reference for the loop) to EXECUTOR (NULL: the global one), starting its
+ * worker if it never ran.  Returns 0, -ESHUTDOWN or the error of the start, with a sentence: then
+ * TASK was not used. */
 int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *task);
 
 /* Whether the calling thread is EXECUTOR's worker. */

@@ -99,7 +99,7 @@ int anysync_cancel(struct anysync_future *future)
     return 0;
 }
 
-/* --- waiting ------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 /* Note a sentence for what a wait returned. */
 static int say_why(int error)
@@ -109,8 +109,8 @@ static int say_why(int error)
         return asi_call_fails(error,
                 "a callback of the loop cannot wait for a future: spawn a coroutine that does");
     case -EOWNERDEAD:
-        return asi_call_fails(
-                error, "the future was pending when this process was forked: nobody completes it here");
+        return asi_call_fails(error,
+                "the future was pending when this process was forked: nobody completes it here");
     case -ETIMEDOUT:
     case -ECANCELED:
     case -ENOMEM:
@@ -160,8 +160,7 @@ int anysync_wait_any(struct anysync_future *const *futures, size_t count, anysyn
     return say_why(error);
 }
 
-int anysync_wait_all(
-        struct anysync_future *const *futures, size_t count, anysync_time deadline)
+int anysync_wait_all(struct anysync_future *const *futures, size_t count, anysync_time deadline)
 {
     for (size_t i = 0; i < count; i++) {
         int error = futures[i] ? anysync_future_wait(futures[i], deadline) : 0;

@@ -3,10 +3,10 @@
 /*
  * Descriptors.
  *
- * The operation is tried first, in a way that cannot block; only if it would have to wait does the caller
- * wait: a task watches the descriptor on its loop's base, a thread polls.  For sockets the trial is a flag of
- * the call; for anything else readiness is asked for before, because a read of a ready descriptor does not
- * block, and a write of at most PIPE_BUF bytes to a ready pipe neither.
+ * The operation is tried first, in a way that cannot block; only if it would have to wait does the
+ * caller wait: a task watches the descriptor on its loop's base, a thread polls.  For sockets the
+ * trial is a flag of the call; for anything else readiness is asked for before, because a read of
+ * a ready descriptor does not block, and a write of at most PIPE_BUF bytes to a ready pipe neither.
  */
 #include <anysync/io.h>
 
@@ -66,7 +66,7 @@ static int poll_once(int fd, unsigned events, int wait_ms)
 {
     struct pollfd pollfd = {.fd = fd,
             .events = (short)((events & ANYSYNC_READABLE ? POLLIN : 0) |
-                    (events & ANYSYNC_WRITABLE ? POLLOUT : 0))};
+                              (events & ANYSYNC_WRITABLE ? POLLOUT : 0))};
     int count = poll(&pollfd, 1, wait_ms);
 
     if (count < 0)
@@ -76,7 +76,7 @@ static int poll_once(int fd, unsigned events, int wait_ms)
     if (pollfd.revents & POLLNVAL)
         return -EBADF;
     unsigned ready = (pollfd.revents & POLLIN ? ANYSYNC_READABLE : 0) |
-            (pollfd.revents & POLLOUT ? ANYSYNC_WRITABLE : 0);
+                     (pollfd.revents & POLLOUT ? ANYSYNC_WRITABLE : 0);
     /* An error or a hang-up: the operation that follows does not wait, and tells which. */
     return (int)(ready & events ? ready & events : events);
 }
@@ -85,10 +85,11 @@ static int poll_once(int fd, unsigned events, int wait_ms)
 static int wait_in_thread(int fd, unsigned events, anysync_time deadline)
 {
     for (;;) {
-        anysync_time left = deadline == ANYSYNC_FOREVER ? ANYSYNC_FOREVER : deadline - anysync_now();
+        anysync_time left =
+                deadline == ANYSYNC_FOREVER ? ANYSYNC_FOREVER : deadline - anysync_now();
         int64_t left_ms = left <= 0 ? 0 : left / ASI_NS_PER_MS + 1;
-        int ready = poll_once(
-                fd, events, left_ms > LONGEST_POLL_MS ? LONGEST_POLL_MS : (int)left_ms);
+        int ready =
+                poll_once(fd, events, left_ms > LONGEST_POLL_MS ? LONGEST_POLL_MS : (int)left_ms);
         if (ready != 0)
             return ready;
         if (left <= 0)
@@ -96,7 +97,8 @@ static int wait_in_thread(int fd, unsigned events, anysync_time deadline)
     }
 }
 
-/* Wait until FD, which was not ready just now, is.  Returns the events, or an error without sentence. */
+/* Wait until FD, which was not ready just now, is.  Returns the events, or an error without
+ * sentence. */
 static int wait_ready(int fd, unsigned events, anysync_time deadline)
 {
     switch (asi_world()) {
@@ -179,9 +181,8 @@ ssize_t anysync_write(int fd, const void *buffer, size_t size, anysync_time dead
     bool is_socket = true;
 
     for (;;) {
-        ssize_t count = is_socket
-                ? send(fd, buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL)
-                : write(fd, buffer, size < PIPE_BUF ? size : PIPE_BUF);
+        ssize_t count = is_socket ? send(fd, buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                  : write(fd, buffer, size < PIPE_BUF ? size : PIPE_BUF);
         if (count >= 0)
             return count;
         int error = errno;
@@ -221,9 +222,8 @@ int anysync_accept(int fd, struct sockaddr *address, socklen_t *size, anysync_ti
         int accepted = accept_now(fd, address, size);
         if (accepted >= 0)
             return accepted;
-        error = errno == ECONNABORTED
-                ? 0 /* it went away before we came: wait for the next one */
-                : after_failure(errno, fd, ANYSYNC_READABLE, deadline);
+        error = errno == ECONNABORTED ? 0 /* it went away before we came: wait for the next one */
+                                      : after_failure(errno, fd, ANYSYNC_READABLE, deadline);
         if (error)
             return fail(error, "anysync_accept", fd);
     }
@@ -248,8 +248,7 @@ static int connect_nonblocking(
     return -error;
 }
 
-int anysync_connect(
-        int fd, const struct sockaddr *address, socklen_t size, anysync_time deadline)
+int anysync_connect(int fd, const struct sockaddr *address, socklen_t size, anysync_time deadline)
 {
     int flags = fcntl(fd, F_GETFL);
 

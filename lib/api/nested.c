@@ -2,12 +2,13 @@
 /*
  * A nested run: a fresh thread with a loop of its own, as AnySync makes it.
  *
- * The calling worker blocks meanwhile, and serves nobody.  Only the thread is fresh: its scheduler, with
- * mailbox, doorbell and fault stack, comes from the pool, and a base is made only if the task waits for a
- * descriptor.  The task is put into the mailbox before the thread exists.
+ * The calling worker blocks meanwhile, and serves nobody.  Only the thread is fresh: its
+ * scheduler, with mailbox, doorbell and fault stack, comes from the pool, and a base is made only
+ * if the task waits for a descriptor.  The task is put into the mailbox before the thread exists.
  *
- * Normally the caller joins the thread and gives the scheduler back.  When it leaves because the grace time
- * is over, the thread does that itself at its end: whoever raises `parted` second tidies up.
+ * Normally the caller joins the thread and gives the scheduler back.  When it leaves because the
+ * grace time is over, the thread does that itself at its end: whoever raises `parted` second
+ * tidies up.
  */
 #include "api/run.h"
 
@@ -56,18 +57,18 @@ int asi_run_nested(struct anysync_task *task, void *ret_result, anysync_time dea
 
     anysync_future_ref(&task->future);
     struct asi_scheduler *scheduler = make_loop(task, &here->options);
-    int error = scheduler ? asi_thread_start(&scheduler->thread, here->options.name, run_nested,
-                                    scheduler)
+    int error = scheduler ? asi_thread_start(
+                                    &scheduler->thread, here->options.name, run_nested, scheduler)
                           : -ENOMEM;
     if (error) {
         if (scheduler)
             unmake_loop(scheduler);
         anysync_future_unref(&task->future);
-        return asi_call_fails(error, "no thread for the nested run of task \"%s\": %s", asi_task_name(task),
-                anysync_error_text(error));
+        return asi_call_fails(error, "no thread for the nested run of task \"%s\": %s",
+                asi_task_name(task), anysync_error_text(error));
     }
-    int status = asi_run_finish(ASI_WORLD_THREAD, task, ret_result, deadline,
-            here->options.grace_ns, &abandoned);
+    int status = asi_run_finish(
+            ASI_WORLD_THREAD, task, ret_result, deadline, here->options.grace_ns, &abandoned);
     if (abandoned && !asi_flag_raise(&scheduler->parted))
         return status;
     asi_thread_join(&scheduler->thread);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* environ */
-/* What the process sees of the library's threads: their numbers, their loops' bases, their children. */
+/* What the process sees of the library's threads: their numbers, their loops' bases, their
+ * children. */
 #include <anysync/executor.h>
 
 #include "loop/poller.h"
@@ -55,7 +56,8 @@ int anysync_process_start(const char *path, char *const *arguments, int *ret_pid
     error = posix_spawnp(&pid, path, NULL, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     if (error)
-        return asi_call_fails(-error, "%s could not be started: %s", path, anysync_error_text(-error));
+        return asi_call_fails(
+                -error, "%s could not be started: %s", path, anysync_error_text(-error));
     *ret_pid = (int)pid;
     return 0;
 }

@@ -2,9 +2,9 @@
 /*
  * Running a task and waiting for it.
  *
- * Every way of running ends in asi_run_finish: wait; at the deadline, or when the caller is cancelled, ask
- * the task to end, wait for that, but no longer than the grace time; then collect what there is.  Only how
- * the task gets to its loop, and how the caller waits, differ.
+ * Every way of running ends in asi_run_finish: wait; at the deadline, or when the caller is
+ * cancelled, ask the task to end, wait for that, but no longer than the grace time; then collect
+ * what there is.  Only how the task gets to its loop, and how the caller waits, differ.
  *
  * Each function borrows its task and takes the reference for the loop itself.
  */
@@ -72,7 +72,8 @@ static int submit(struct anysync_executor *executor, struct anysync_task *task)
 static int add_here(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
     if (scheduler->generation != asi_fork_generation)
-        return asi_call_fails(-EOWNERDEAD, "the loop belongs to the process this one was forked from");
+        return asi_call_fails(
+                -EOWNERDEAD, "the loop belongs to the process this one was forked from");
     hand_over(task);
     task->scheduler = scheduler;
     asi_scheduler_add(scheduler, task);
@@ -100,8 +101,7 @@ int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline
     error = add_here(here, task);
     if (error)
         return error;
-    return asi_run_finish(
-            ASI_WORLD_TASK, task, ret_result, deadline, here->options.grace_ns, NULL);
+    return asi_run_finish(ASI_WORLD_TASK, task, ret_result, deadline, here->options.grace_ns, NULL);
 }
 
 int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, void *ret_result,
@@ -120,8 +120,8 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
     if (error)
         return error;
     int64_t grace_ns = deadline == ANYSYNC_FOREVER && world != ASI_WORLD_TASK
-            ? 0 /* there will be no timeout and no cancel */
-            : asi_executor_grace(executor);
+                               ? 0 /* there will be no timeout and no cancel */
+                               : asi_executor_grace(executor);
     return asi_run_finish(world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, task, ret_result,
             deadline, grace_ns, NULL);
 }
@@ -159,7 +159,7 @@ int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline)
     return asi_run_nested(task, ret_result, deadline);
 }
 
-/* --- on a loop of this thread -------------------------------------------------------------------- */
+/* --- on a loop of this thread ----------------------------------------------------------------- */
 
 static struct asi_scheduler *here_loop(void)
 {
@@ -189,8 +189,7 @@ static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, 
         asi_scheduler_limit_root(scheduler, deadline);
     asi_scheduler_run(scheduler);
     if (scheduler->timed_out)
-        return asi_run_cut_short(
-                task, ret_result, -ETIMEDOUT, task->state != ASI_TASK_ABANDONED);
+        return asi_run_cut_short(task, ret_result, -ETIMEDOUT, task->state != ASI_TASK_ABANDONED);
     return asi_future_collect(&task->future, ret_result);
 }
 
@@ -198,7 +197,8 @@ int asi_run_here(struct anysync_task *task, void *ret_result, anysync_time deadl
 {
     if (asi_scheduler_here())
         return asi_call_fails(-EDEADLK,
-                "this thread runs a loop already, so task \"%s\" cannot run on another one here: use "
+                "this thread runs a loop already, so task \"%s\" cannot run on another one here: "
+                "use "
                 "anysync_await(), anysync_call() or anysync_run()",
                 asi_task_name(task));
     struct asi_scheduler *scheduler = here_loop();

@@ -7,7 +7,6 @@
 
 #include <anysync/task.h>
 
-
 /* Run TASK and wait for it, in the way of each name (<anysync/task.h>). */
 int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline);
 int asi_run_here(struct anysync_task *task, void *ret_result, anysync_time deadline);
@@ -21,12 +20,13 @@ int asi_start(struct anysync_task *task);
 /* Run TASK, which was given to the loop of a fresh thread, in nested.c. */
 int asi_run_nested(struct anysync_task *task, void *ret_result, anysync_time deadline);
 
-/* TASK was started: wait for it in WORLD until DEADLINE, end it then within GRACE_NS, collect.  Sets
- * RET_ABANDONED (may be NULL) when it is still running. */
+/* TASK was started: wait for it in WORLD until DEADLINE, end it then within GRACE_NS, collect.
+ * Sets RET_ABANDONED (may be NULL) when it is still running. */
 int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_result,
         anysync_time deadline, int64_t grace_ns, bool *ret_abandoned);
 
-/* What a call returns whose task was cut short by REASON: -ETIMEDOUT or -ECANCELED.  GONE: it has ended. */
+/* What a call returns whose task was cut short by REASON: -ETIMEDOUT or -ECANCELED.  GONE: it has
+ * ended. */
 int asi_run_cut_short(struct anysync_task *task, void *ret_result, int reason, bool gone);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks: the public calls.  Each checks its arguments, makes a task where it is given a function, and
- * leaves the rest to run.c.
+ * Tasks: the public calls.  Each checks its arguments, makes a task where it is given a function,
+ * and leaves the rest to run.c.
  */
 #include "api/executor.h"
 #include "api/run.h"
@@ -17,7 +17,8 @@ enum { SMALL = 256 };
 static void check_function(const struct anysync_function *function, const void *argument)
 {
     ASI_ASSERT(function && function->body && function->name, "a function without body or name");
-    ASI_ASSERT(argument || function->argument_size == 0, "the function takes an argument: NULL given");
+    ASI_ASSERT(
+            argument || function->argument_size == 0, "the function takes an argument: NULL given");
 }
 
 static struct anysync_task *make(const struct anysync_function *function, const void *argument)
@@ -99,8 +100,7 @@ static int call_body(
     return status;
 }
 
-int anysync_call(
-        const struct anysync_function *function, const void *argument, void *ret_result)
+int anysync_call(const struct anysync_function *function, const void *argument, void *ret_result)
 {
     check_function(function, argument);
     switch (asi_world()) {
@@ -116,7 +116,7 @@ int anysync_call(
     return anysync_run(function, argument, ret_result, ANYSYNC_FOREVER);
 }
 
-/* --- start now, collect later -------------------------------------------------------------------- */
+/* --- start now, collect later ----------------------------------------------------------------- */
 
 static int start_on(bool anywhere, struct anysync_executor *executor, struct anysync_task *task)
 {
@@ -157,7 +157,7 @@ int anysync_spawn_on(struct anysync_executor *executor, const struct anysync_fun
     return spawn(false, executor, make(function, argument), ret_future);
 }
 
-/* --- task objects -------------------------------------------------------------------------------- */
+/* --- task objects ----------------------------------------------------------------------------- */
 
 int anysync_task_new(const struct anysync_function *function, const void *argument,
         const char *name, struct anysync_task **ret_task)
@@ -241,7 +241,7 @@ int anysync_task_start_on(struct anysync_executor *executor, struct anysync_task
     return start_task(false, executor, task, ret_future);
 }
 
-/* --- inside a task ------------------------------------------------------------------------------- */
+/* --- inside a task ---------------------------------------------------------------------------- */
 
 bool anysync_in_coroutine(void)
 {
@@ -269,7 +269,7 @@ void anysync_exit(int status)
     asi_scheduler_leave(here);
 }
 
-/* --- time ---------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static int callback_cannot(const char *call)
 {

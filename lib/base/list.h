@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #define asi_container_of(pointer, type, member)                                                    \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct asi_list {
     struct asi_list *next; /* a head points to itself when empty; so does a node in no list */

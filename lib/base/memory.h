@@ -2,8 +2,8 @@
 /*
  * The one door to malloc, and the switch that lets a test close any door to the system.
  *
- * Before each thing the system may refuse, the library asks asi_fault("malloc") and the like; a test
- * that set asi_fault_hook decides.  Without a hook this is one predictable branch.
+ * Before each thing the system may refuse, the library asks asi_fault("malloc") and the like; a
+ * test that set asi_fault_hook decides.  Without a hook this is one predictable branch.
  */
 #ifndef ASI_BASE_MEMORY_H
 #define ASI_BASE_MEMORY_H
@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Returns whether the WHAT that comes now shall fail: "malloc", "mmap", "guard" (the light ones), "thread", "eventfd", "base".
- * Called by any thread.  Set it before the library's first use. */
+/* Returns whether the WHAT that comes now shall fail: "malloc", "mmap", "guard" (the light ones),
+ * "thread", "eventfd", "base". Called by any thread.  Set it before the library's first use. */
 extern bool (*asi_fault_hook)(const char *what);
 
 static inline bool asi_fault(const char *what)
@@ -22,7 +22,8 @@ static inline bool asi_fault(const char *what)
     return ASI_UNLIKELY(asi_fault_hook) && asi_fault_hook(what);
 }
 
-/* SIZE bytes, on a boundary of 64, all zero for _zero; NULL when there are none.  asi_free() them. */
+/* SIZE bytes, on a boundary of 64, all zero for _zero; NULL when there are none.  asi_free() them.
+ */
 void *asi_allocate(size_t size);
 void *asi_allocate_zero(size_t size);
 void asi_free(void *memory);

@@ -2,13 +2,13 @@
 /*
  * Coroutines.
  *
- * To the compiler a switch is a piece of code that changes all registers and memory; nothing else has to be
- * saved (swap.h).  Coroutines never change their thread, so an address of a thread-local variable that the
- * compiler keeps across a switch stays right.
+ * To the compiler a switch is a piece of code that changes all registers and memory; nothing else
+ * has to be saved (swap.h).  Coroutines never change their thread, so an address of a thread-local
+ * variable that the compiler keeps across a switch stays right.
  *
- * ADDRESS SANITIZER wants to know before a switch where it leads, and after it that it happened; a host's
- * bounds are learned from it at the first switch away.  THREAD SANITIZER has a fiber for each stack, made
- * with it and not for each task (gcc's cost a millisecond).
+ * ADDRESS SANITIZER wants to know before a switch where it leads, and after it that it happened; a
+ * host's bounds are learned from it at the first switch away.  THREAD SANITIZER has a fiber for
+ * each stack, made with it and not for each task (gcc's cost a millisecond).
  */
 #include "coro/coro.h"
 

@@ -2,9 +2,10 @@
 /*
  * Coroutines: a stack each, and the switch from one to another.  Knows nothing of loops or tasks.
  *
- * A coro is a stack with a place to go on from.  It starts in its entry function, which never returns.
- * A thread's own stack takes part as a "host".  Everything here happens on one thread: a coro is resumed
- * only by the thread that it was first resumed by (except when it is at its very beginning).
+ * A coro is a stack with a place to go on from.  It starts in its entry function, which never
+ * returns. A thread's own stack takes part as a "host".  Everything here happens on one thread: a
+ * coro is resumed only by the thread that it was first resumed by (except when it is at its very
+ * beginning).
  */
 #ifndef ASI_CORO_CORO_H
 #define ASI_CORO_CORO_H
@@ -22,8 +23,8 @@
 struct asi_slab;
 
 struct asi_coro {
-    void *sp;              /* where it goes on, while it does not run */
-    char *low;             /* its stack is [low, low + size); for a host: known to the sanitizer only */
+    void *sp;  /* where it goes on, while it does not run */
+    char *low; /* its stack is [low, low + size); for a host: known to the sanitizer only */
     size_t size;
     struct asi_coro *next; /* for its holder: a list of idle ones */
     struct asi_slab *slab; /* [pool] NULL for a host */
@@ -45,8 +46,7 @@ struct asi_coro {
 };
 
 /* The coro that runs on this thread, NULL before the first switch: for the overflow handler. */
-extern _Thread_local struct asi_coro *asi_coro_running
-        __attribute__((tls_model("initial-exec")));
+extern _Thread_local struct asi_coro *asi_coro_running __attribute__((tls_model("initial-exec")));
 
 /* Make HOST stand for the calling thread's own stack. */
 void asi_coro_init_host(struct asi_coro *host);
@@ -66,10 +66,11 @@ void asi_coro_prepare(struct asi_coro *coro, void (*entry)(void *argument), void
 /* Go on in TO; returns when somebody switches back to FROM, the running one. */
 static inline void asi_coro_switch(struct asi_coro *from, struct asi_coro *to);
 
-/* Go on in TO, and never come back to FROM, which must be prepared again or freed by somebody else. */
+/* Go on in TO, and never come back to FROM, which must be prepared again or freed by somebody
+ * else. */
 void asi_coro_leave(struct asi_coro *from, struct asi_coro *to) __attribute__((noreturn));
 
-/* --- the switch: inline, see swap.h ---------------------------------------------------------------- */
+/* --- the switch: inline, see swap.h ----------------------------------------------------------- */
 
 #ifdef ASI_ASAN
 /* Where a switch came from: the sanitizer tells its bounds when it has happened. */

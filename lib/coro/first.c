@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first frame of a new stack, laid out the way the processor's asi_coro_swap expects to find a stack
- * that does not run (switch_*.S); or, on other processors, the whole switch by way of ucontext.
+ * The first frame of a new stack, laid out the way the processor's asi_coro_swap expects to find a
+ * stack that does not run (switch_*.S); or, on other processors, the whole switch by way of
+ * ucontext.
  */
 #include "coro/coro.h"
 
@@ -34,9 +35,9 @@ void asi_coro_first(struct asi_coro *coro, void (*begin)(struct asi_coro *coro))
     coro->context.uc_stack.ss_sp = coro->low;
     coro->context.uc_stack.ss_size = coro->size;
     coro->context.uc_link = NULL;
-    makecontext(&coro->context, (void (*)(void))start, 4,
-            (unsigned)((uintptr_t)coro >> 16 >> 16), (unsigned)(uintptr_t)coro,
-            (unsigned)((uintptr_t)begin >> 16 >> 16), (unsigned)(uintptr_t)begin);
+    makecontext(&coro->context, (void (*)(void))start, 4, (unsigned)((uintptr_t)coro >> 16 >> 16),
+            (unsigned)(uintptr_t)coro, (unsigned)((uintptr_t)begin >> 16 >> 16),
+            (unsigned)(uintptr_t)begin);
 }
 
 void asi_coro_swap(struct asi_coro *from, struct asi_coro *to)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the checking tools must be told when a thread changes its stack.  Without these calls they are
- * blind or lie; without the tools they compile to nothing (valgrind's are a few idle instructions).
+ * What the checking tools must be told when a thread changes its stack.  Without these calls they
+ * are blind or lie; without the tools they compile to nothing (valgrind's are a few idle
+ * instructions).
  */
 #ifndef ASI_CORO_SANITIZE_H
 #define ASI_CORO_SANITIZE_H

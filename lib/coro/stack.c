@@ -8,9 +8,10 @@
  *        slab->base                                                      + 64 * (guard + size)
  *        | guard | stack ...... coro | guard | stack ...... coro | guard | ...
  *
- *   A stack grows down towards its guard; its struct asi_coro lies at its top, on the page that is touched
- *   anyway.  Free stacks are of two kinds: warm ones, on a list, keep their pages, and cold ones, a bit in
- *   their slab, have none.  Warm ones are taken first, the last given first, for the sake of the caches.
+ *   A stack grows down towards its guard; its struct asi_coro lies at its top, on the page that is
+ *   touched anyway.  Free stacks are of two kinds: warm ones, on a list, keep their pages, and
+ *   cold ones, a bit in their slab, have none.  Warm ones are taken first, the last given first,
+ *   for the sake of the caches.
  *
  * Huge pages are refused for slabs: one touch would make 2 MiB resident where 4 KiB are needed.
  */
@@ -105,7 +106,8 @@ static struct asi_slab *slab_new(struct asi_class *class_, const char **ret_why)
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (base == MAP_FAILED) {
         asi_free(slab);
-        *ret_why = "no address space or no mapping is left for stacks (ulimit -v, vm.max_map_count)";
+        *ret_why =
+                "no address space or no mapping is left for stacks (ulimit -v, vm.max_map_count)";
         return NULL;
     }
 #ifdef MADV_NOHUGEPAGE
@@ -213,9 +215,10 @@ struct asi_coro *asi_stack_take(size_t size, const char **ret_why)
         class_->warm = coro->next;
         class_->warm_count--;
     } else {
-        struct asi_slab *slab = asi_list_is_empty(&class_->slabs)
-                ? slab_new(class_, ret_why)
-                : asi_container_of(class_->slabs.next, struct asi_slab, list);
+        struct asi_slab *slab =
+                asi_list_is_empty(&class_->slabs)
+                        ? slab_new(class_, ret_why)
+                        : asi_container_of(class_->slabs.next, struct asi_slab, list);
         if (slab)
             coro = wake_up(slab, ret_why);
     }

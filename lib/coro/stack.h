@@ -2,13 +2,14 @@
 /*
  * Stacks: guarded, recycled, shared by all loops of the process.
  *
- * LIMITS  A stack below its guard cannot be reached by a frame of less than ASI_GUARD_SIZE bytes, whether or
- *   not it was compiled with -fstack-clash-protection.  Guards cost no mapping where the kernel has
- *   lightweight ones (Linux 6.13 and later); elsewhere two each, and the kernel's vm.max_map_count ends the
- *   number of stacks near 32,000.
+ * LIMITS  A stack below its guard cannot be reached by a frame of less than ASI_GUARD_SIZE bytes,
+ *   whether or not it was compiled with -fstack-clash-protection.  Guards cost no mapping where
+ *   the kernel has lightweight ones (Linux 6.13 and later); elsewhere two each, and the kernel's
+ *   vm.max_map_count ends the number of stacks near 32,000.
  *
- * MEMORY  Pages are the kernel's until they are first touched.  Up to ASI_WARM_STACKS free stacks keep what
- *   they touched; the rest is given back at once, and a slab of which no stack is in use is unmapped.
+ * MEMORY  Pages are the kernel's until they are first touched.  Up to ASI_WARM_STACKS free stacks
+ *   keep what they touched; the rest is given back at once, and a slab of which no stack is in use
+ *   is unmapped.
  *
  * Thread  any.
  */
@@ -22,7 +23,8 @@ enum { ASI_GUARD_SIZE = 128 * 1024, ASI_WARM_STACKS = 256 };
 
 struct asi_coro;
 
-/* A coro with at least SIZE bytes of stack, NULL with half a sentence in RET_WHY when there is none. */
+/* A coro with at least SIZE bytes of stack, NULL with half a sentence in RET_WHY when there is
+ * none. */
 struct asi_coro *asi_stack_take(size_t size, const char **ret_why);
 
 /* Give it back (consumed). */

@@ -2,23 +2,25 @@
 /*
  * asi_coro_swap: store where FROM goes on, and go on in TO.  Only coro.h uses it.
  *
- * On x86-64 it is inline, and no call and no return is part of it: the processor predicts returns by the
- * calls before them, and a switch that returns on another stack than it was called on makes it wrong twice.
- * Inline, each stack's calls and returns stay paired, and the jump at the end is predicted by where it went
- * before.  The compiler saves the registers that are in use, because all are declared lost.
+ * On x86-64 it is inline, and no call and no return is part of it: the processor predicts returns
+ * by the calls before them, and a switch that returns on another stack than it was called on makes
+ * it wrong twice. Inline, each stack's calls and returns stay paired, and the jump at the end is
+ * predicted by where it went before.  The compiler saves the registers that are in use, because
+ * all are declared lost.
  *
- * FLOATING POINT  Rounding mode and exception masks belong to each coroutine.  They stand in two registers,
- *   the x87 control word and mxcsr, and fesetround() and feenableexcept() write both.  Reading mxcsr alone
- *   takes longer than all the rest of a switch (5 ns of 7.5), so the control word is looked at, and only if the
- *   two sides differ mxcsr gets the same settings.  What mxcsr alone has (flush to zero, denormals are zero)
- *   belongs to the thread.
+ * FLOATING POINT  Rounding mode and exception masks belong to each coroutine.  They stand in two
+ *   registers, the x87 control word and mxcsr, and fesetround() and feenableexcept() write both.
+ *   Reading mxcsr alone takes longer than all the rest of a switch (5 ns of 7.5), so the control
+ *   word is looked at, and only if the two sides differ mxcsr gets the same settings.  What mxcsr
+ *   alone has (flush to zero, denormals are zero) belongs to the thread.
  *
  * What lies on a stack that does not run:
  *
  *      sp ->  room for mxcsr (4), x87 control word (2), unused (2)
  *      +8     rbp
  *      +16    where to go on
- *      +24    128 bytes that the function below may have in use without having moved rsp (the red zone)
+ *      +24    128 bytes that the function below may have in use without having moved rsp (the red
+ *      zone)
  */
 #ifndef ASI_CORO_SWAP_H
 #define ASI_CORO_SWAP_H

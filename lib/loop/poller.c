@@ -4,13 +4,16 @@
  * Poller over libevent.
  *
  * LIBEVENT'S EDGES, each learned by somebody the hard way:
- *   - evthread_use_pthreads() comes once and before any base, or a wake from another thread is lost;
- *   - making a base ends the process when descriptors run out in the middle (it needs four): so a handful
- *     is opened and closed first, and -EMFILE returned if that fails;
- *   - a timeout and a readiness that come in one turn lose the readiness if one event has both: deadlines are
- *     our own timers, events have none;
- *   - its clock is the coarse one: our wake-up for the next timer is a timerfd, set only when it changes;
- *   - after fork() the base shares the parent's epoll set: it is forgotten, never freed, never touched.
+ *   - evthread_use_pthreads() comes once and before any base, or a wake from another thread is
+ *     lost;
+ *   - making a base ends the process when descriptors run out in the middle (it needs four): so a
+ *     handful is opened and closed first, and -EMFILE returned if that fails;
+ *   - a timeout and a readiness that come in one turn lose the readiness if one event has both:
+ *     deadlines are our own timers, events have none;
+ *   - its clock is the coarse one: our wake-up for the next timer is a timerfd, set only when it
+ *     changes;
+ *   - after fork() the base shares the parent's epoll set: it is forgotten, never freed, never
+ *     touched.
  *
  * The bell's eventfd is watched edge-triggered and never read: one system call less for each wake.
  */
@@ -57,8 +60,7 @@ static void prepare(void)
 
 void asi_poller_init(struct asi_poller *poller, struct asi_doorbell *bell)
 {
-    *poller = (struct asi_poller){
-            .bell = bell, .clock_fd = -1, .clock_armed = ANYSYNC_FOREVER};
+    *poller = (struct asi_poller){.bell = bell, .clock_fd = -1, .clock_armed = ANYSYNC_FOREVER};
 }
 
 static void on_bell(evutil_socket_t fd, short what, void *argument)
@@ -150,8 +152,8 @@ int asi_poller_open(struct asi_poller *poller)
     if (!poller->base)
         goto fail;
     short edge = asi_doorbell_is_level(poller->bell) ? 0 : EV_ET;
-    poller->bell_event = event_new(
-            poller->base, fd, (short)(EV_READ | EV_PERSIST | edge), on_bell, poller);
+    poller->bell_event =
+            event_new(poller->base, fd, (short)(EV_READ | EV_PERSIST | edge), on_bell, poller);
     if (!poller->bell_event || event_add(poller->bell_event, NULL) != 0)
         goto fail;
     error = open_clock(poller);
@@ -166,10 +168,9 @@ fail:
 
 bool asi_poller_watches(struct asi_poller *poller)
 {
-    return poller->base &&
-           event_base_get_num_events(poller->base,
-                   EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_ACTIVE | EVENT_BASE_COUNT_VIRTUAL) >
-                   OWN_EVENTS;
+    return poller->base && event_base_get_num_events(
+                                   poller->base, EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_ACTIVE |
+                                                         EVENT_BASE_COUNT_VIRTUAL) > OWN_EVENTS;
 }
 
 void asi_poller_poll(struct asi_poller *poller)

@@ -2,9 +2,9 @@
 /*
  * Poller: where a loop sleeps, and what it learns of descriptors.
  *
- * The interface between the scheduler and the system; libevent is behind it and nowhere else.  A base is
- * made only when somebody watches a descriptor or asks for the base: until then the loop sleeps on its
- * doorbell's word, at the cost of a futex.  Loop thread only, except where said.
+ * The interface between the scheduler and the system; libevent is behind it and nowhere else.  A
+ * base is made only when somebody watches a descriptor or asks for the base: until then the loop
+ * sleeps on its doorbell's word, at the cost of a futex.  Loop thread only, except where said.
  */
 #ifndef ASI_LOOP_POLLER_H
 #define ASI_LOOP_POLLER_H
@@ -22,7 +22,7 @@ struct event_base;
 
 struct asi_poller {
     struct asi_doorbell *bell;
-    struct event_base *base;   /* NULL until needed */
+    struct event_base *base; /* NULL until needed */
     struct event *bell_event;
     struct event *clock_event; /* wakes the poll for the next timer */
     int clock_fd;
@@ -31,7 +31,8 @@ struct asi_poller {
     struct asi_counter sleeps; /* times the loop slept */
 };
 
-/* Called once, from a poll, when the descriptor is ready: READY as in ANYSYNC_READABLE, _WRITABLE. */
+/* Called once, from a poll, when the descriptor is ready: READY as in ANYSYNC_READABLE, _WRITABLE.
+ */
 typedef void asi_watch_fn(void *context, unsigned ready);
 
 struct asi_watch {
@@ -55,8 +56,8 @@ void asi_poller_poll(struct asi_poller *poller);
 /* Whether somebody watches anything, so that a poll could find something. */
 bool asi_poller_watches(struct asi_poller *poller);
 
-/* Sleep until a ring after TICKET, a ready descriptor, DEADLINE, or no reason at all.  The mailbox is
- * parked. */
+/* Sleep until a ring after TICKET, a ready descriptor, DEADLINE, or no reason at all.  The mailbox
+ * is parked. */
 void asi_poller_sleep(struct asi_poller *poller, uint32_t ticket, anysync_time deadline);
 
 /* Call FIRE(CONTEXT, ready) once, when FD is ready for EVENTS.  Returns 0, or the error. */
@@ -66,7 +67,8 @@ int asi_poller_watch(struct asi_poller *poller, struct asi_watch *watch, int fd,
 /* No longer; also after it fired. */
 void asi_poller_unwatch(struct asi_watch *watch);
 
-/* In a forked child: forget the base without a word to the system, which shares it with the parent. */
+/* In a forked child: forget the base without a word to the system, which shares it with the
+ * parent. */
 void asi_poller_in_child(struct asi_poller *poller);
 
 #endif

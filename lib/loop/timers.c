@@ -10,7 +10,8 @@ void asi_timer_init(struct asi_timer *timer, void (*fire)(struct asi_timer *time
     *timer = (struct asi_timer){.fire = fire};
 }
 
-/* Make one heap of two; either may be NULL.  The later root becomes the first child of the other. */
+/* Make one heap of two; either may be NULL.  The later root becomes the first child of the other.
+ */
 static struct asi_timer *meld(struct asi_timer *one, struct asi_timer *two)
 {
     if (!one)
@@ -30,7 +31,8 @@ static struct asi_timer *meld(struct asi_timer *one, struct asi_timer *two)
     return one;
 }
 
-/* Make one heap of a chain of siblings: pair them from the left, then join the pairs from the right. */
+/* Make one heap of a chain of siblings: pair them from the left, then join the pairs from the
+ * right. */
 static struct asi_timer *meld_siblings(struct asi_timer *first)
 {
     struct asi_timer *pairs = NULL, *all = NULL;

@@ -18,7 +18,8 @@ struct asi_timer {
     struct asi_timer *next;     /* sibling */
     struct asi_timer *previous; /* sibling before, or the parent for the first child */
     anysync_time deadline;
-    void (*fire)(struct asi_timer *timer); /* called disarmed, on the loop's thread, outside tasks */
+    void (*fire)(
+            struct asi_timer *timer); /* called disarmed, on the loop's thread, outside tasks */
     bool armed;
 };
 

@@ -2,8 +2,8 @@
 /*
  * Error objects and slots.
  *
- * The hook for uncollected errors is the one piece of shared state: a pair of words under a lock, read only
- * when an error is about to be reported.
+ * The hook for uncollected errors is the one piece of shared state: a pair of words under a lock,
+ * read only when an error is about to be reported.
  */
 #include "sched/error.h"
 
@@ -98,7 +98,8 @@ struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anys
     return copy;
 }
 
-/* --- slots -------------------------------------------------------------------------------------- */
+/* --- slots --------------------------------------------------------------------------------------
+ */
 
 static void forget_thread_slot(struct asi_local *local)
 {
@@ -153,8 +154,7 @@ int asi_call_fails(int code, const char *format, ...)
     va_list values;
 
     va_start(values, format);
-    asi_slot_put(
-            asi_slot(), code, asi_error_new_list(code, ANYSYNC_ORIGIN_CALL, format, values));
+    asi_slot_put(asi_slot(), code, asi_error_new_list(code, ANYSYNC_ORIGIN_CALL, format, values));
     va_end(values);
     return code;
 }
@@ -193,7 +193,8 @@ const struct anysync_error *anysync_last_error(void)
     return &plain;
 }
 
-/* --- printing ----------------------------------------------------------------------------------- */
+/* --- printing -----------------------------------------------------------------------------------
+ */
 
 struct text {
     char *buffer;
@@ -209,7 +210,8 @@ static void add(struct text *text, const char *format, ...)
     va_list values;
 
     va_start(values, format);
-    int count = vsnprintf(at < text->size ? text->buffer + at : NULL, text->size - at, format, values);
+    int count =
+            vsnprintf(at < text->size ? text->buffer + at : NULL, text->size - at, format, values);
     va_end(values);
     if (count > 0)
         text->length += (size_t)count;
@@ -230,7 +232,8 @@ size_t anysync_error_format(const struct anysync_error *error, char *buffer, siz
     return text.length;
 }
 
-/* --- errors that nobody collected --------------------------------------------------------------- */
+/* --- errors that nobody collected ---------------------------------------------------------------
+ */
 
 void anysync_set_error_hook(anysync_error_hook_fn *new_hook, void *context)
 {
@@ -240,7 +243,8 @@ void anysync_set_error_hook(anysync_error_hook_fn *new_hook, void *context)
     asi_lock_give(&hook_lock);
 }
 
-void asi_error_report(const char *task, const char *file, int line, int code, struct asi_error *error)
+void asi_error_report(
+        const char *task, const char *file, int line, int code, struct asi_error *error)
 {
     struct anysync_error plain = {.code = code,
             .origin = ANYSYNC_ORIGIN_TASK,

@@ -2,9 +2,9 @@
 /*
  * Error objects and the slots they wait in (what users see of them: <anysync/error.h>).
  *
- * An error object is made when something fails, and never on the way of a success.  It is reference-counted
- * and changed only while it has one holder.  Each task has a slot, and each thread one for its code outside
- * tasks; asi_slot() finds the right one.
+ * An error object is made when something fails, and never on the way of a success.  It is
+ * reference-counted and changed only while it has one holder.  Each task has a slot, and each
+ * thread one for its code outside tasks; asi_slot() finds the right one.
  */
 #ifndef ASI_SCHED_ERROR_H
 #define ASI_SCHED_ERROR_H
@@ -38,7 +38,8 @@ struct asi_slot asi_slot(void);
 /* Put ERROR (consumed, may be NULL) with CODE into SLOT. */
 void asi_slot_put(struct asi_slot slot, int code, struct asi_error *error);
 
-/* A new error with one reference, or NULL when there is no memory.  FORMAT NULL: the code's sentence. */
+/* A new error with one reference, or NULL when there is no memory.  FORMAT NULL: the code's
+ * sentence. */
 struct asi_error *asi_error_new(int code, enum anysync_origin origin, const char *format, ...)
         ANYSYNC_PRINTF(3, 4);
 struct asi_error *asi_error_new_list(
@@ -47,8 +48,7 @@ struct asi_error *asi_error_ref(struct asi_error *error);
 struct asi_error *asi_error_unref(struct asi_error *error); /* NULL is fine; returns NULL */
 
 /* ERROR (consumed) with one more frame outside the others; may be another object. */
-struct asi_error *asi_error_add_frame(
-        struct asi_error *error, const struct anysync_frame *frame);
+struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anysync_frame *frame);
 
 /* A call of the library fails: note the sentence, return CODE. */
 int asi_call_fails(int code, const char *format, ...) ANYSYNC_PRINTF(2, 3);
@@ -60,6 +60,7 @@ void asi_error_after_fork(void);
 void asi_error_in_child(void);
 
 /* Tell the hook of an error that nobody collected. */
-void asi_error_report(const char *task, const char *file, int line, int code, struct asi_error *error);
+void asi_error_report(
+        const char *task, const char *file, int line, int code, struct asi_error *error);
 
 #endif

@@ -10,8 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-void asi_future_init(
-        struct anysync_future *future, uint32_t refs, void *result, size_t result_size)
+void asi_future_init(struct anysync_future *future, uint32_t refs, void *result, size_t result_size)
 {
     asi_cell_init(&future->cell);
     asi_refs_init(&future->refs, refs);
@@ -71,8 +70,8 @@ static void report_unseen(struct anysync_future *future)
 
     if (future->is_task && unseen && future->status < 0 && future->status != -ECANCELED) {
         const struct anysync_task *task = asi_task_of(future);
-        asi_error_report(asi_task_name(task), task->function->file, task->function->line, future->status,
-                future->error);
+        asi_error_report(asi_task_name(task), task->function->file, task->function->line,
+                future->status, future->error);
     }
 }
 

@@ -42,8 +42,8 @@ void asi_future_complete(struct anysync_future *future, int status, struct asi_e
 void asi_future_complete_and_unref(
         struct anysync_future *future, int status, struct asi_error *error);
 
-/* The outcome, for a caller that knows it is done: copies the value, or notes the error in the caller's
- * slot; returns the status. */
+/* The outcome, for a caller that knows it is done: copies the value, or notes the error in the
+ * caller's slot; returns the status. */
 int asi_future_collect_error(struct anysync_future *future);
 
 static inline int asi_future_collect(struct anysync_future *future, void *ret_result)

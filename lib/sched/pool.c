@@ -2,9 +2,10 @@
 /*
  * Where schedulers come from, and what happens to them around fork().
  *
- * They are never freed: another thread may still hold a task of a loop that has ended, and send it a
- * cancel.  Its letter then finds a closed mailbox, or that of a later loop, which sees that the task has
- * ended and lets it go.  How many there are is bounded by how many loops ever ran at the same time.
+ * They are never freed: another thread may still hold a task of a loop that has ended, and send it
+ * a cancel.  Its letter then finds a closed mailbox, or that of a later loop, which sees that the
+ * task has ended and lets it go.  How many there are is bounded by how many loops ever ran at the
+ * same time.
  */
 #include "sched/scheduler.h"
 
@@ -16,7 +17,7 @@
 #include "thread/once.h"
 
 static struct asi_lock lock = ASI_LOCK_INIT;
-static struct asi_scheduler *all;  /* [lock] */
+static struct asi_scheduler *all;       /* [lock] */
 static struct asi_scheduler *free_ones; /* [lock] */
 
 static void before_fork(void)
@@ -31,8 +32,8 @@ static void after_fork(void)
     asi_lock_give(&lock);
 }
 
-/* Loops of other threads do not exist here; their tasks are lost with them.  What is left of the calling
- * thread's own loop stays as it is: its coroutine may call exec() or _exit(). */
+/* Loops of other threads do not exist here; their tasks are lost with them.  What is left of the
+ * calling thread's own loop stays as it is: its coroutine may call exec() or _exit(). */
 static void in_child(void)
 {
     asi_lock_reset(&lock);
@@ -121,7 +122,8 @@ struct asi_scheduler *asi_scheduler_take(void)
 
 void asi_scheduler_give(struct asi_scheduler *scheduler)
 {
-    /* Runners have begun on this thread; the next loop may run on another, and they must not move. */
+    /* Runners have begun on this thread; the next loop may run on another, and they must not move.
+     */
     while (scheduler->idle) {
         struct asi_coro *coro = scheduler->idle;
         scheduler->idle = coro->next;

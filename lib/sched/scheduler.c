@@ -2,17 +2,19 @@
 /*
  * Scheduler: one turn, and who runs next.  (The picture: scheduler.h.)
  *
- * FAIRNESS  Runners hand over to each other without the host for at most BUDGET tasks; then the host takes
- *   new letters.  Timers and descriptors get a look every LOOK_EVERY turns while the loop is busy, and in
- *   every turn that finds nothing else to do.  Pure task traffic so pays for neither clock nor poll.
+ * FAIRNESS  Runners hand over to each other without the host for at most BUDGET tasks; then the
+ *   host takes new letters.  Timers and descriptors get a look every LOOK_EVERY turns while the
+ *   loop is busy, and in every turn that finds nothing else to do.  Pure task traffic so pays for
+ *   neither clock nor poll.
  *
  * WHO RUNS NEXT  A stack that gives up the processor asks next_stack():
  *   - a ready task that has a stack: switch straight to it;
  *   - a new task: a runner has to call its body: an idle one, or a new stack;
  *   - nothing, no budget, or no stack to be had: the host.
  *
- * ENDING  A worker ends when it was told to stop, has no task left, and could close its mailbox, which fails
- *   as long as there are letters.  After that every push is refused, so nothing that was accepted is lost.
+ * ENDING  A worker ends when it was told to stop, has no task left, and could close its mailbox,
+ *   which fails as long as there are letters.  After that every push is refused, so nothing that
+ *   was accepted is lost.
  */
 #include "sched/scheduler.h"
 
@@ -26,7 +28,7 @@
 
 enum { BUDGET = 256, LOOK_EVERY = 32, MOST_IDLE = 64, LOOK_AT_FDS_EVERY = 64 };
 
-/* --- letters from other threads ------------------------------------------------------------------ */
+/* --- letters from other threads --------------------------------------------------------------- */
 
 bool asi_scheduler_post(struct asi_scheduler *scheduler, struct asi_letter *letter)
 {
@@ -75,7 +77,8 @@ void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
         scheduler->stopping = how;
     if (how != ASI_STOP_CANCEL)
         return;
-    /* New tasks are cancelled when they begin.  A cancel only makes tasks ready: nothing runs here. */
+    /* New tasks are cancelled when they begin.  A cancel only makes tasks ready: nothing runs
+     * here. */
     struct asi_list *node = scheduler->suspended.next;
     while (node != &scheduler->suspended) {
         struct asi_list *next = node->next; /* a cancel may take the task out of the list */
@@ -84,7 +87,7 @@ void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
     }
 }
 
-/* --- the root of a nested or here-loop ------------------------------------------------------------ */
+/* --- the root of a nested or here-loop -------------------------------------------------------- */
 
 static void on_grace_over(struct asi_timer *timer)
 {
@@ -126,7 +129,7 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler)
         start_grace(scheduler);
 }
 
-/* --- the ready queue ----------------------------------------------------------------------------- */
+/* --- the ready queue -------------------------------------------------------------------------- */
 
 static struct anysync_task *next_ready(struct anysync_task *task)
 {
@@ -155,10 +158,10 @@ void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *tas
     asi_scheduler_ready(scheduler, task);
 }
 
-/* --- stacks -------------------------------------------------------------------------------------- */
+/* --- stacks ----------------------------------------------------------------------------------- */
 
-/* Whether a runner on CORO can run TASK.  Stacks have the executor's size, or more; they are rounded up to
- * pages, less the record at their top. */
+/* Whether a runner on CORO can run TASK.  Stacks have the executor's size, or more; they are
+ * rounded up to pages, less the record at their top. */
 static bool fits(const struct asi_coro *coro, const struct anysync_task *task)
 {
     size_t wanted = task->function->stack_size;
@@ -176,8 +179,8 @@ static void go_idle(struct asi_scheduler *scheduler, struct asi_coro *coro)
 static void run_new_tasks(void *argument);
 
 /* A runner for TASK; NULL, with the reason, when there is no stack. */
-static struct asi_coro *runner_for(struct asi_scheduler *scheduler,
-        const struct anysync_task *task, const char **ret_why)
+static struct asi_coro *runner_for(
+        struct asi_scheduler *scheduler, const struct anysync_task *task, const char **ret_why)
 {
     struct asi_coro *coro = scheduler->idle;
     size_t size = scheduler->options.stack_size;
@@ -221,7 +224,8 @@ static void switch_stack(
 static void check_process(const struct asi_scheduler *scheduler)
 {
     ASI_ASSERT(scheduler->generation == asi_fork_generation,
-            "a coroutine called fork() and went on into its loop in the child: there it must end with "
+            "a coroutine called fork() and went on into its loop in the child: there it must end "
+            "with "
             "_exit() or exec()");
 }
 
@@ -283,7 +287,7 @@ void asi_scheduler_leave(struct asi_scheduler *scheduler)
     asi_coro_leave(scheduler->left, &scheduler->host);
 }
 
-/* --- the host ------------------------------------------------------------------------------------ */
+/* --- the host --------------------------------------------------------------------------------- */
 
 /* Nothing can be run for lack of a stack: the new task at the head of the queue fails. */
 static void fail_for_stack(struct asi_scheduler *scheduler, const char *why)
@@ -291,8 +295,8 @@ static void fail_for_stack(struct asi_scheduler *scheduler, const char *why)
     struct anysync_task *task = pop_ready(scheduler);
 
     asi_slot_put((struct asi_slot){&task->error, &task->error_code}, -ENOMEM,
-            asi_error_new(-ENOMEM, ANYSYNC_ORIGIN_TASK, "no stack for task \"%s\": %s", asi_task_name(task),
-                    why));
+            asi_error_new(-ENOMEM, ANYSYNC_ORIGIN_TASK, "no stack for task \"%s\": %s",
+                    asi_task_name(task), why));
     asi_task_end(scheduler, task, -ENOMEM);
 }
 
@@ -399,7 +403,7 @@ static void loop(struct asi_scheduler *scheduler)
 /* What is still suspended will never go on: its stacks and records stay as they are, for good. */
 static void abandon_rest(struct asi_scheduler *scheduler)
 {
-    asi_counter_add(&scheduler->live_shown, (uint64_t)-(int64_t)scheduler->live);
+    asi_counter_add(&scheduler->live_shown, (uint64_t) - (int64_t)scheduler->live);
     while (!asi_list_is_empty(&scheduler->suspended)) {
         struct anysync_task *task =
                 asi_container_of(scheduler->suspended.next, struct anysync_task, list);
@@ -407,7 +411,8 @@ static void abandon_rest(struct asi_scheduler *scheduler)
         task->state = ASI_TASK_ABANDONED;
         asi_future_complete(&task->future, -ECANCELED,
                 asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
-                        "task \"%s\" was abandoned: it did not end in its grace time after a cancel",
+                        "task \"%s\" was abandoned: it did not end in its grace time after a "
+                        "cancel",
                         asi_task_name(task)));
     }
     scheduler->ready_head = NULL;
@@ -422,7 +427,8 @@ static void enter(struct asi_scheduler *scheduler)
     if (!asi_local.fault_stack) {
         if (!scheduler->fault_stack)
             scheduler->fault_stack = asi_allocate(ASI_OVERFLOW_STACK);
-        asi_local.fault_stack = scheduler->fault_stack && asi_overflow_enter(scheduler->fault_stack);
+        asi_local.fault_stack =
+                scheduler->fault_stack && asi_overflow_enter(scheduler->fault_stack);
     }
 }
 

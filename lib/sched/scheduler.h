@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scheduler: one loop of one thread, where tasks, timers, descriptors and letters from other threads meet.
+ * Scheduler: one loop of one thread, where tasks, timers, descriptors and letters from other
+ * threads meet.
  *
  * ONE TURN
  *   1. take the mailbox whole: new tasks join the ready queue, wakes and cancels take effect;
@@ -8,11 +9,12 @@
  *   3. every so many tasks, and when there is nothing to do: fire timers, look at descriptors;
  *   4. nothing to do at all: look at the mailbox for a short time, then park it and sleep.
  *
- * STACKS  The thread's own stack is the host: it does 1, 3 and 4, and libevent runs on it.  Tasks run on
- *   coroutine stacks, whose lowest frame is a runner: it calls the bodies of new tasks one after another on
- *   the same stack.  A body that suspends keeps the stack, runner frame and all, and the loop goes on with
- *   another; when the body ends later, its runner just goes on as the runner.  A body that never suspends
- *   thus costs no switch and no stack, and a suspension one switch:
+ * STACKS  The thread's own stack is the host: it does 1, 3 and 4, and libevent runs on it.  Tasks
+ *   run on coroutine stacks, whose lowest frame is a runner: it calls the bodies of new tasks one
+ *   after another on the same stack.  A body that suspends keeps the stack, runner frame and all,
+ *   and the loop goes on with another; when the body ends later, its runner just goes on as the
+ *   runner.  A body that never suspends thus costs no switch and no stack, and a suspension one
+ *   switch:
  *
  *       host <--> runner (new tasks)      suspended bodies, each above a runner of its own
  *                    |   \___ body            ^
@@ -20,7 +22,8 @@
  *                    +--- goes idle, and -----+  resumed
  *
  * Loop thread only, except where said.  No locks, no atomics: those are in lib/thread.
- * Schedulers are taken from a pool and never freed, so that a late letter finds memory of the right kind.
+ * Schedulers are taken from a pool and never freed, so that a late letter finds memory of the
+ * right kind.
  */
 #ifndef ASI_SCHED_SCHEDULER_H
 #define ASI_SCHED_SCHEDULER_H
@@ -55,14 +58,14 @@ struct asi_scheduler {
     struct anysync_task *ready_tail;
     struct asi_coro *idle; /* runners that wait for work */
     unsigned idle_count;
-    unsigned budget;       /* tasks until the host has its turn */
-    unsigned unpolled;     /* turns since timers and descriptors were looked at */
+    unsigned budget;   /* tasks until the host has its turn */
+    unsigned unpolled; /* turns since timers and descriptors were looked at */
     struct asi_coro host;
     struct asi_coro *left; /* a stack whose task ended by anysync_exit() */
     struct asi_timers timers;
     struct asi_list suspended;
-    size_t live; /* tasks begun or queued here, and not ended */
-    struct anysync_task *root; /* of a nested or here-loop: its end stops the loop */
+    size_t live;                  /* tasks begun or queued here, and not ended */
+    struct anysync_task *root;    /* of a nested or here-loop: its end stops the loop */
     struct asi_timer root_timer;  /* of a here-loop: the deadline of its root */
     struct asi_timer grace_timer; /* of both: how long cancelled tasks may clean up */
     enum asi_stopping stopping;
@@ -73,15 +76,15 @@ struct asi_scheduler {
 
     enum asi_loop_kind kind;
     struct anysync_executor_options options; /* constant while it runs */
-    uint32_t generation; /* of the process whose thread runs it */
+    uint32_t generation;                     /* of the process whose thread runs it */
     struct asi_counter tasks, switches, turns, live_shown;
 
     struct asi_scheduler *next_free; /* [pool lock] */
     struct asi_scheduler *next_all;  /* [pool lock] */
     bool taken;                      /* [pool lock] */
-    void *fault_stack;               /* for the overflow handler of its thread; owned, NULL until needed */
-    struct asi_thread thread;        /* of a nested loop */
-    struct asi_flag parted;          /* of a nested loop: caller or thread has left */
+    void *fault_stack;        /* for the overflow handler of its thread; owned, NULL until needed */
+    struct asi_thread thread; /* of a nested loop */
+    struct asi_flag parted;   /* of a nested loop: caller or thread has left */
 };
 
 /* What has to be done once in a process, by whoever comes first.  Any thread. */
@@ -95,7 +98,8 @@ void asi_scheduler_give(struct asi_scheduler *scheduler);
 void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind,
         const struct anysync_executor_options *options);
 
-/* Be its thread until it has stopped and all tasks have ended (or were abandoned); then it is closed. */
+/* Be its thread until it has stopped and all tasks have ended (or were abandoned); then it is
+ * closed. */
 void asi_scheduler_run(struct asi_scheduler *scheduler);
 
 /* From any thread: send LETTER (consumed unless false).  False: the loop is closed. */

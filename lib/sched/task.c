@@ -2,9 +2,9 @@
 /*
  * The life of a task (the diagram: task.h).
  *
- * One allocation holds the task, its future, the copy of its argument and its result; small ones come from
- * the recycler.  References: one for each holder of the future, and one of the loop's from submission to
- * end.  A cancel that is on its way to the loop holds one too.
+ * One allocation holds the task, its future, the copy of its argument and its result; small ones
+ * come from the recycler.  References: one for each holder of the future, and one of the loop's
+ * from submission to end.  A cancel that is on its way to the loop holds one too.
  */
 #include "sched/task.h"
 
@@ -19,7 +19,8 @@ enum {
     ALIGNMENT = 16,
     /* Small arguments use what the last line of the record leaves. */
     ARGUMENT_AT = (offsetof(struct anysync_task, cancel_letter) + sizeof(struct asi_letter) +
-                          ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT
+                          ALIGNMENT - 1) /
+                  ALIGNMENT * ALIGNMENT
 };
 
 _Static_assert(sizeof(struct anysync_task) <= ASI_RECYCLE_RECORD_SIZE,

@@ -8,10 +8,12 @@
  *                         |               v    |
  *                         |          SUSPENDED -> READY
  *                         |               |
- *                         +--cancel-------+--> ENDED       (SUSPENDED -> ABANDONED: nobody waits any more)
+ *                         +--cancel-------+--> ENDED       (SUSPENDED -> ABANDONED: nobody waits
+ *                         any more)
  *
- * Fields are the loop thread's from the moment it takes the task out of its mailbox; before, they are the
- * submitter's.  What other threads may touch at any time is in the future, and in `cancel_asked`.
+ * Fields are the loop thread's from the moment it takes the task out of its mailbox; before, they
+ * are the submitter's.  What other threads may touch at any time is in the future, and in
+ * `cancel_asked`.
  */
 #ifndef ASI_SCHED_TASK_H
 #define ASI_SCHED_TASK_H
@@ -47,8 +49,8 @@ struct asi_local_wait {
 };
 
 /*
- * Two cache lines for all that an ordinary task needs, then what few need.  The argument's copy and the
- * result follow in the same allocation.
+ * Two cache lines for all that an ordinary task needs, then what few need.  The argument's copy
+ * and the result follow in the same allocation.
  */
 struct anysync_task {
     struct anysync_future future; /* first; the line that waiters look at */
@@ -99,7 +101,8 @@ void asi_task_cancel(struct anysync_task *task);
 /* Any thread: ask it to end.  Returns 0, or ANYSYNC_DONE when it had ended. */
 int asi_task_ask_cancel(struct anysync_task *task);
 
-_Static_assert(offsetof(struct anysync_task, list) == 128, "a task has outgrown its two cache lines");
+_Static_assert(
+        offsetof(struct anysync_task, list) == 128, "a task has outgrown its two cache lines");
 
 static inline struct anysync_task *asi_task_of(struct anysync_future *future)
 {

@@ -2,16 +2,18 @@
 /*
  * Waiting.
  *
- * A waiting party is an asi_waiter: a thread sleeps on it, a task suspends and is woken by its letter.  It
- * joins the cells it waits for, sleeps until there was a delivery, and then leaves all of them.  A cell that
- * cannot be left has delivered or is about to: that delivery is waited for, because the deliverer still
- * holds a pointer to the waiter.  It takes a few instructions, unless the deliverer has lost its processor.
+ * A waiting party is an asi_waiter: a thread sleeps on it, a task suspends and is woken by its
+ * letter.  It joins the cells it waits for, sleeps until there was a delivery, and then leaves all
+ * of them.  A cell that cannot be left has delivered or is about to: that delivery is waited for,
+ * because the deliverer still holds a pointer to the waiter.  It takes a few instructions, unless
+ * the deliverer has lost its processor.
  *
- * A delivery that ends a task's sleep from another thread comes as a letter: the waiter may not go before
- * the letter has arrived.  Timers and cancels wake a task too; then asi_waiter_disarm tells whether a letter
- * is on its way as well.
+ * A delivery that ends a task's sleep from another thread comes as a letter: the waiter may not go
+ * before the letter has arrived.  Timers and cancels wake a task too; then asi_waiter_disarm tells
+ * whether a letter is on its way as well.
  *
- * A thread looks at the cells for a short time first: what is done by then needs no link and no delivery.
+ * A thread looks at the cells for a short time first: what is done by then needs no link and no
+ * delivery.
  */
 #include "sched/wait.h"
 
@@ -28,14 +30,14 @@ enum { FEW = 8 };
 
 struct party {
     struct asi_waiter waiter;
-    struct asi_letter letter; /* tasks: how a wake from another thread comes */
-    struct asi_timer timer;   /* tasks: the deadline */
+    struct asi_letter letter;  /* tasks: how a wake from another thread comes */
+    struct asi_timer timer;    /* tasks: the deadline */
     struct anysync_task *task; /* NULL: a thread */
-    bool arrived;             /* tasks: the wake of the current sleep has come */
+    bool arrived;              /* tasks: the wake of the current sleep has come */
     bool timed_out;
 };
 
-/* --- a task's sleep ------------------------------------------------------------------------------ */
+/* --- a task's sleep --------------------------------------------------------------------------- */
 
 static void arrive(struct party *party)
 {
@@ -76,7 +78,8 @@ static void suspend(struct anysync_task *task, bool cancellable)
     task->cancellable = false;
 }
 
-/* Suspend until there were more than SEEN deliveries; only if CANCELLABLE, also a cancel ends it. */
+/* Suspend until there were more than SEEN deliveries; only if CANCELLABLE, also a cancel ends it.
+ */
 static int task_sleep(struct party *party, uint32_t seen, anysync_time deadline, bool cancellable)
 {
     struct anysync_task *task = party->task;
@@ -99,7 +102,7 @@ static int task_sleep(struct party *party, uint32_t seen, anysync_time deadline,
     return party->timed_out ? -ETIMEDOUT : -ECANCELED;
 }
 
-/* --- either -------------------------------------------------------------------------------------- */
+/* --- either ----------------------------------------------------------------------------------- */
 
 static void party_init(struct party *party, enum asi_world world)
 {
@@ -118,7 +121,7 @@ static int party_sleep(struct party *party, uint32_t seen, anysync_time deadline
     return asi_waiter_sleep(&party->waiter, seen, deadline) ? 0 : -ETIMEDOUT;
 }
 
-/* --- many cells ---------------------------------------------------------------------------------- */
+/* --- many cells ------------------------------------------------------------------------------- */
 
 /* The first that is done, COUNT if none is.  RET_PENDING: whether there is one to wait for. */
 static size_t find_done(
@@ -279,7 +282,7 @@ int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, si
 static bool is_local(enum asi_world world, struct anysync_future *future)
 {
     return world == ASI_WORLD_TASK && future->is_task &&
-            asi_task_of(future)->scheduler == asi_scheduler_here();
+           asi_task_of(future)->scheduler == asi_scheduler_here();
 }
 
 static void remove_wait(struct anysync_task *task, struct asi_local_wait *wait)
@@ -334,7 +337,7 @@ bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_t
     return asi_cell_done(&future->cell);
 }
 
-/* --- on this loop only --------------------------------------------------------------------------- */
+/* --- on this loop only ------------------------------------------------------------------------ */
 
 int asi_wait_refused(struct asi_scheduler *scheduler)
 {

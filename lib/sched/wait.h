@@ -2,8 +2,8 @@
 /*
  * Waiting: the only way anything in this library blocks or suspends.
  *
- * A wait has a deadline, and in a task it ends on a cancel.  What arrived before the end of the wait counts:
- * a value is never lost to a timeout or a cancel that came at the same moment.
+ * A wait has a deadline, and in a task it ends on a cancel.  What arrived before the end of the
+ * wait counts: a value is never lost to a timeout or a cancel that came at the same moment.
  */
 #ifndef ASI_SCHED_WAIT_H
 #define ASI_SCHED_WAIT_H
@@ -39,7 +39,8 @@ static inline enum asi_world asi_world(void)
 /*
  * Wait until one of COUNT FUTURES is done (entries may be NULL): its index goes to RET_INDEX.
  * WORLD says how; a thread that runs a loop may be made to block as if it did not (nested run).
- * Returns 0, ANYSYNC_DONE, -ETIMEDOUT, -ECANCELED, -EDEADLK, -EOWNERDEAD, -ENOMEM; notes no sentence.
+ * Returns 0, ANYSYNC_DONE, -ETIMEDOUT, -ECANCELED, -EDEADLK, -EOWNERDEAD, -ENOMEM; notes no
+ * sentence.
  */
 int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, size_t count,
         anysync_time deadline, size_t *ret_index);
@@ -51,14 +52,15 @@ int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_ti
 bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_time deadline);
 
 /*
- * In a task: suspend until asi_task_wake() by something on this loop (a descriptor that became ready), a
- * cancel, or DEADLINE.  *WOKEN, set by that something, decides which it was.
+ * In a task: suspend until asi_task_wake() by something on this loop (a descriptor that became
+ * ready), a cancel, or DEADLINE.  *WOKEN, set by that something, decides which it was.
  * Returns 0 when *WOKEN, -ETIMEDOUT, -ECANCELED or -EOWNERDEAD.
  */
 int asi_wait_local(const bool *woken, anysync_time deadline);
 
-/* The running task was cancelled, or its loop is not this process's: the code to return; 0: go on.  A
- * cancelled task gives way to the others once, so that one that refuses to end cannot starve them. */
+/* The running task was cancelled, or its loop is not this process's: the code to return; 0: go on.
+ * A cancelled task gives way to the others once, so that one that refuses to end cannot starve
+ * them. */
 int asi_wait_refused(struct asi_scheduler *scheduler);
 
 static inline int asi_wait_checkpoint(void)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The seam for atomics: every atomic access of the library goes through one of these, with its order
- * written out as relaxed, acquire, release, acq_rel or seq_cst.  Only lib/thread includes it.  One
- * place to change lets a virtual scheduler run the very same sources (-DASI_VIRTUAL provides the same
- * names from "virtual/atomic.h" on the include path).
+ * The seam for atomics: every atomic access of the library goes through one of these, with its
+ * order written out as relaxed, acquire, release, acq_rel or seq_cst.  Only lib/thread includes
+ * it.  One place to change lets a virtual scheduler run the very same sources (-DASI_VIRTUAL
+ * provides the same names from "virtual/atomic.h" on the include path).
  */
 #ifndef ASI_THREAD_ATOMIC_H
 #define ASI_THREAD_ATOMIC_H
@@ -20,13 +20,10 @@
 #define asi_store(object, value, order) atomic_store_explicit(object, value, memory_order_##order)
 #define asi_exchange(object, value, order)                                                         \
     atomic_exchange_explicit(object, value, memory_order_##order)
-#define asi_add(object, value, order)                                                              \
-    atomic_fetch_add_explicit(object, value, memory_order_##order)
-#define asi_sub(object, value, order)                                                              \
-    atomic_fetch_sub_explicit(object, value, memory_order_##order)
+#define asi_add(object, value, order) atomic_fetch_add_explicit(object, value, memory_order_##order)
+#define asi_sub(object, value, order) atomic_fetch_sub_explicit(object, value, memory_order_##order)
 #define asi_or(object, value, order) atomic_fetch_or_explicit(object, value, memory_order_##order)
-#define asi_and(object, value, order)                                                              \
-    atomic_fetch_and_explicit(object, value, memory_order_##order)
+#define asi_and(object, value, order) atomic_fetch_and_explicit(object, value, memory_order_##order)
 #define asi_cas_weak(object, expected, desired, success, failure)                                  \
     atomic_compare_exchange_weak_explicit(                                                         \
             object, expected, desired, memory_order_##success, memory_order_##failure)

@@ -3,15 +3,16 @@
  * Cell.  (What it promises: cell.h.  This comment: why that holds.)
  *
  * SHAPE
- *   `head` is a LIFO chain of links, or DONE.  Nothing is unlinked from the middle: who wants to remove
- *   links takes the whole chain, drops those without an owner, and puts the others back.
+ *   `head` is a LIFO chain of links, or DONE.  Nothing is unlinked from the middle: who wants to
+ *   remove links takes the whole chain, drops those without an owner, and puts the others back.
  *
- *       NULL --join--> l1 --join--> l2 -> l1 --complete--> DONE     (l2, l1 are the completer's now)
+ *       NULL --join--> l1 --join--> l2 -> l1 --complete--> DONE     (l2, l1 are the completer's
+ *       now)
  *                                      \--sweep--> NULL --put back--> l2   (l1 had no owner: freed)
  *
- *   Each link's `owner` settles between completer and waiter who was first, in one exchange: the completer
- *   that gets the pointer delivers; the waiter that gets it back leaves the link behind.  Who comes second
- *   frees the link.
+ *   Each link's `owner` settles between completer and waiter who was first, in one exchange: the
+ *   completer that gets the pointer delivers; the waiter that gets it back leaves the link behind.
+ *   Who comes second frees the link.
  *
  * INVARIANTS
  *   I1  DONE is final.
@@ -26,24 +27,26 @@
  *   C1  done, load                  acquire  pairs with C4: the result is visible.
  *   C2  join, CAS success           release  publishes link and owner to C4 and C6.
  *   C3  join, load and CAS failure  acquire  may read DONE: as C1.
- *   C4  complete, exchange of head  acq_rel  release: publishes the result (C1, C3, C7); acquire: sees the
- *       links of all joins (C2, each CAS extends the release sequences before it).
- *   C5  exchange of owner           acq_rel  the completer must see the waiter that join wrote before C2,
- *       and who comes second must see all that the first did with the link before freeing it.
+ *   C4  complete, exchange of head  acq_rel  release: publishes the result (C1, C3, C7); acquire:
+ *       sees the links of all joins (C2, each CAS extends the release sequences before it).
+ *   C5  exchange of owner           acq_rel  the completer must see the waiter that join wrote
+ *       before C2, and who comes second must see all that the first did with the link before
+ *       freeing it.
  *   C6  sweep, CAS that takes       acquire  as C4.
- *   C7  sweep, CAS that puts back   release on success, as C2; acquire on failure: it may read DONE and
- *       then delivers in the completer's place.
+ *   C7  sweep, CAS that puts back   release on success, as C2; acquire on failure: it may read
+ *       DONE and then delivers in the completer's place.
  *   C8  sweep, load of owner        acquire  NULL: the waiter is through with the link (C5).
  *   C9  counters                    relaxed  they only say when a sweep is worth while.
  *   C10 claim, exchange             relaxed  a ticket; what it protects is published by C4.
  *   C11 leftovers, CAS and exchange release and acquire: the chain and its links.
- *   C12 complete_alone, load and store  relaxed  the caller's acquire of the last reference (refs.h R2)
- *       came after all that others did with the cell.
+ *   C12 complete_alone, load and store  relaxed  the caller's acquire of the last reference
+ *       (refs.h R2) came after all that others did with the cell.
  *
  * NO LOST DELIVERY
- *   A sweep hides live links for a moment.  A completer that comes in that moment sees no links and sets
- *   DONE; the sweep's put-back then fails with DONE and delivers to them itself.  So each link whose owner
- *   stays gets its delivery from exactly one of the two, and neither waits for the other.
+ *   A sweep hides live links for a moment.  A completer that comes in that moment sees no links
+ *   and sets DONE; the sweep's put-back then fails with DONE and delivers to them itself.  So each
+ *   link whose owner stays gets its delivery from exactly one of the two, and neither waits for
+ *   the other.
  *
  * CHECKED BY
  *   test/test_cell.c
@@ -99,7 +102,7 @@ static asi_atomic(struct asi_link *) leftovers;
 
 static void free_leftovers(void)
 {
-    if (ASI_UNLIKELY(asi_load(&leftovers, relaxed)))          /* C11: a hint */
+    if (ASI_UNLIKELY(asi_load(&leftovers, relaxed)))         /* C11: a hint */
         free_chain(asi_exchange(&leftovers, NULL, acquire)); /* C11 */
 }
 
@@ -116,7 +119,7 @@ static void discard(struct asi_link *chain)
     }
     while (last->next)
         last = last->next;
-    last->next = asi_load(&leftovers, relaxed); /* C11: only compared */
+    last->next = asi_load(&leftovers, relaxed);                             /* C11: only compared */
     while (!asi_cas_weak(&leftovers, &last->next, chain, release, relaxed)) /* C11 */
         ;
 }
@@ -240,7 +243,7 @@ bool asi_cell_leave(struct asi_cell *cell, struct asi_link *link)
     asi_race_point();
     if (!asi_exchange(&link->owner, NULL, acq_rel)) /* C5 */
         return false;
-    uint32_t left = asi_add(&cell->left, 1, relaxed) + 1; /* C9 */
+    uint32_t left = asi_add(&cell->left, 1, relaxed) + 1;                     /* C9 */
     if (left >= SWEEP_AT_LEAST && left >= asi_load(&cell->sweep_at, relaxed)) /* C9 */
         sweep(cell);
     return true;

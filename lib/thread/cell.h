@@ -2,23 +2,24 @@
 /*
  * Cell: done once, and any number of waiters who want to know.
  *
- * A waiter joins with a link.  Completion takes the whole list of links in one step and gives each waiter
- * one delivery.  A waiter that gives up takes its claim back; then the link stays behind, without an
- * owner, until somebody who holds the list finds it.
+ * A waiter joins with a link.  Completion takes the whole list of links in one step and gives each
+ * waiter one delivery.  A waiter that gives up takes its claim back; then the link stays behind,
+ * without an owner, until somebody who holds the list finds it.
  *
  *              | complete | join | leave |   "-": may run at the same time
- *   complete   |    X     |  -   |   -   |   "X": not at all: a cell is completed once (claim it first)
+ *   complete   |    X     |  -   |   -   |   "X": not at all: a cell is completed once (claim it
+ *              first)
  *   join       |    -     |  -   |   -   |   leave: each link once, by its waiter
  *   leave      |    -     |  -   |   -   |
  *
  * Progress  all are lock-free; done is wait-free.
- * Order     what came before complete happens before done returning true, join returning false, and the
- *           deliveries.
- * Memory    links come from the recycler.  complete touches neither the cell after its one exchange nor a
- *           waiter after its delivery: who learns that the cell is done may free it at once.  The callers
- *           of the other functions keep it alive meanwhile.
- * Bound     one link for each waiting party, plus as many left behind as there are live ones (at least
- *           eight).
+ * Order     what came before complete happens before done returning true, join returning false,
+ *           and the deliveries.
+ * Memory    links come from the recycler.  complete touches neither the cell after its one
+ *           exchange nor a waiter after its delivery: who learns that the cell is done may free it
+ *           at once.  The callers of the other functions keep it alive meanwhile.
+ * Bound     one link for each waiting party, plus as many left behind as there are live ones (at
+ *           least eight).
  */
 #ifndef ASI_THREAD_CELL_H
 #define ASI_THREAD_CELL_H
@@ -31,7 +32,7 @@
 #include <stdint.h>
 
 struct asi_link {
-    struct asi_link *next;                /* owned by the list, then by who took the list */
+    struct asi_link *next;                 /* owned by the list, then by who took the list */
     asi_atomic(struct asi_waiter *) owner; /* NULL: delivered or left behind */
 };
 
@@ -76,8 +77,8 @@ void asi_link_free(struct asi_link *link);
  * caller's) was not used. */
 bool asi_cell_join(struct asi_cell *cell, struct asi_link *link, struct asi_waiter *waiter);
 
-/* Give up.  True: there will be no delivery, and LINK is consumed.  False: there was one or there will be
- * one soon; LINK is the caller's to free once it has come. */
+/* Give up.  True: there will be no delivery, and LINK is consumed.  False: there was one or there
+ * will be one soon; LINK is the caller's to free once it has come. */
 bool asi_cell_leave(struct asi_cell *cell, struct asi_link *link);
 
 #endif

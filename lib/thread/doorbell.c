@@ -3,8 +3,8 @@
  * Doorbell.  (What it promises: doorbell.h.)
  *
  * ORDERING
- *   D1  ring, load of target     relaxed  a needed ring follows a push that replaced PARKED; that push
- *       acquired what the loop stored before it parked (mailbox.c M1, M6), D2 included.
+ *   D1  ring, load of target     relaxed  a needed ring follows a push that replaced PARKED; that
+ *       push acquired what the loop stored before it parked (mailbox.c M1, M6), D2 included.
  *   D2  use_*, store of target   relaxed  published by the park that follows.
  *   D3  ring, add to rings       release  see Order in the header; pairs with D4.
  *   D4  ticket and after sleep   acquire

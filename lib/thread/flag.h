@@ -2,8 +2,9 @@
 /*
  * Words that carry no data of their own, for code above lib/thread.
  *
- *   asi_flag     set by anybody.  ORDERING: relaxed; asi_flag_raise is acq_rel, so that of two parties who
- *                raise it the second sees what the first did before (who comes second tidies up).
+ *   asi_flag     set by anybody.  ORDERING: relaxed; asi_flag_raise is acq_rel, so that of two
+ *                parties who raise it the second sees what the first did before (who comes second
+ *                tidies up).
  *   asi_counter  written by one thread, read by any.  ORDERING: relaxed; a statistic.
  *   asi_pointer  published by one, followed by others.  ORDERING: release and acquire.
  */

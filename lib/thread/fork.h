@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork(): the library's locks are taken before it and given back after it, in the parent; in the child they
- * are fresh, and a generation counter tells what was inherited from what was made there.
+ * fork(): the library's locks are taken before it and given back after it, in the parent; in the
+ * child they are fresh, and a generation counter tells what was inherited from what was made there.
  */
 #ifndef ASI_THREAD_FORK_H
 #define ASI_THREAD_FORK_H
@@ -14,11 +14,12 @@ struct asi_fork_part {
     void (*in_child)(void);
 };
 
-/* How many forks lie between this process and the one that started.  Written only in a child, before any
- * other thread exists there. */
+/* How many forks lie between this process and the one that started.  Written only in a child,
+ * before any other thread exists there. */
 extern uint32_t asi_fork_generation;
 
-/* Let PART (borrowed for good) take part.  Called once for each; locks of later parts are taken first. */
+/* Let PART (borrowed for good) take part.  Called once for each; locks of later parts are taken
+ * first. */
 void asi_fork_add(const struct asi_fork_part *part);
 
 #endif

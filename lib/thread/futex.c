@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-bool asi_futex_wait(asi_atomic(uint32_t) * word, uint32_t expected, anysync_time deadline)
+bool asi_futex_wait(asi_atomic(uint32_t) *word, uint32_t expected, anysync_time deadline)
 {
     struct timespec until = asi_clock_timespec(deadline);
     /* FUTEX_WAIT_BITSET takes the deadline as an absolute moment of the monotonic clock. */
@@ -28,7 +28,7 @@ bool asi_futex_wait(asi_atomic(uint32_t) * word, uint32_t expected, anysync_time
     return errno != ETIMEDOUT;
 }
 
-void asi_futex_wake(asi_atomic(uint32_t) * word)
+void asi_futex_wake(asi_atomic(uint32_t) *word)
 {
     (void)syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
 }
@@ -67,7 +67,7 @@ static struct bucket *bucket_of(const void *word)
     return &buckets[((uintptr_t)word >> 4) % BUCKETS];
 }
 
-bool asi_futex_wait(asi_atomic(uint32_t) * word, uint32_t expected, anysync_time deadline)
+bool asi_futex_wait(asi_atomic(uint32_t) *word, uint32_t expected, anysync_time deadline)
 {
     struct bucket *bucket = bucket_of(word);
     struct timespec until = asi_clock_timespec(deadline);
@@ -86,7 +86,7 @@ bool asi_futex_wait(asi_atomic(uint32_t) * word, uint32_t expected, anysync_time
     return error != ETIMEDOUT;
 }
 
-void asi_futex_wake(asi_atomic(uint32_t) * word)
+void asi_futex_wake(asi_atomic(uint32_t) *word)
 {
     struct bucket *bucket = bucket_of(word);
 

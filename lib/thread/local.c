@@ -17,7 +17,8 @@ static asi_atomic(unsigned) last_serial;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 
-/* May run again if another destructor of the thread uses the library after it: attach then starts over. */
+/* May run again if another destructor of the thread uses the library after it: attach then starts
+ * over. */
 static void end_of_thread(void *argument)
 {
     struct asi_local *local = argument;
@@ -38,7 +39,8 @@ static void make_key(void)
 void asi_local_attach_slowly(void)
 {
     pthread_once(&once, make_key);
-    /* On failure (no memory) the caches of this thread are not returned at its end: no more than that. */
+    /* On failure (no memory) the caches of this thread are not returned at its end: no more than
+     * that. */
     if (pthread_setspecific(key, &asi_local) == 0)
         asi_local.attached = true;
 }

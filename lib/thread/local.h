@@ -2,9 +2,9 @@
 /*
  * What the library keeps for each thread, in one struct.
  *
- * The upper layers hang their parts on it as untyped pointers; each registers a function that clears its
- * part when a thread ends.  Coroutines never change thread, so a cached address of this struct stays right
- * across a switch.
+ * The upper layers hang their parts on it as untyped pointers; each registers a function that
+ * clears its part when a thread ends.  Coroutines never change thread, so a cached address of this
+ * struct stays right across a switch.
  */
 #ifndef ASI_THREAD_LOCAL_H
 #define ASI_THREAD_LOCAL_H
@@ -18,8 +18,8 @@
 struct asi_error;
 
 struct asi_local {
-    void *scheduler;   /* the loop this thread runs now; NULL on a plain thread */
-    void *here;        /* a loop kept for the next run_here */
+    void *scheduler;         /* the loop this thread runs now; NULL on a plain thread */
+    void *here;              /* a loop kept for the next run_here */
     struct asi_error *error; /* last error of the thread's code outside tasks; lib/sched/error.h */
     int error_code;
     struct asi_spin spin;
@@ -27,7 +27,7 @@ struct asi_local {
     unsigned serial;    /* 0: none given yet */
     bool attached;      /* the end-of-thread functions will run */
     bool ours;          /* started by the library */
-    bool fault_stack;   /* the loop kept here, or run now, lent it a stack for the overflow handler */
+    bool fault_stack; /* the loop kept here, or run now, lent it a stack for the overflow handler */
     sigset_t clean_mask; /* what a child process should start with; when `ours` */
     struct asi_shelf shelves[ASI_RECYCLE_CLASSES];
 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A lock for slow paths: starting, stopping, refilling a cache.  No lock of the library is held while
- * user code runs, and none is taken between a caller and a running worker.
+ * A lock for slow paths: starting, stopping, refilling a cache.  No lock of the library is held
+ * while user code runs, and none is taken between a caller and a running worker.
  *
- * Lock order: executor before pool before recycle.  fork() takes them in that order (thread/fork.h).
+ * Lock order: executor before pool before recycle.  fork() takes them in that order
+ * (thread/fork.h).
  */
 #ifndef ASI_THREAD_LOCK_H
 #define ASI_THREAD_LOCK_H
@@ -16,12 +17,18 @@ struct asi_lock {
     pthread_mutex_t mutex;
 };
 
-/* Critical sections are a few instructions: where there are mutexes that look before they sleep, use
- * them. */
+/* Critical sections are a few instructions: where there are mutexes that look before they sleep,
+ * use them. */
 #if defined(__GLIBC__) && defined(_GNU_SOURCE)
-#define ASI_LOCK_INIT {.mutex = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP}
+#define ASI_LOCK_INIT                                                                              \
+    {                                                                                              \
+        .mutex = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP                                             \
+    }
 #else
-#define ASI_LOCK_INIT {.mutex = PTHREAD_MUTEX_INITIALIZER}
+#define ASI_LOCK_INIT                                                                              \
+    {                                                                                              \
+        .mutex = PTHREAD_MUTEX_INITIALIZER                                                         \
+    }
 #endif
 
 static inline void asi_lock_take(struct asi_lock *lock)

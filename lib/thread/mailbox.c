@@ -3,17 +3,18 @@
  * Mailbox.  (What it promises: mailbox.h.  This comment: why that holds.)
  *
  * SHAPE
- *   Producers push onto a LIFO chain; the consumer takes the whole chain with one exchange and reverses
- *   it.  Nothing is ever popped from the middle, so there is no ABA, no dummy node, and no half-linked
- *   node for a reader to wait on.  Two marks that are no nodes share the word with the chain:
+ *   Producers push onto a LIFO chain; the consumer takes the whole chain with one exchange and
+ *   reverses it.  Nothing is ever popped from the middle, so there is no ABA, no dummy node, and
+ *   no half-linked node for a reader to wait on.  Two marks that are no nodes share the word with
+ *   the chain:
  *
  *       NULL      empty, the consumer is awake           push --> chain, QUEUED
  *       PARKED    empty, the consumer sleeps             push --> chain, WAKE
  *       CLOSED    empty, the consumer is gone            push refused
  *       n3 --> n2 --> n1 --> NULL                        push --> n4 --> n3 ..., QUEUED
  *
- *   Because "asleep" and "empty" are one word, the question "must I wake it?" is answered by the very
- *   instruction that pushes.  A separate flag would need a store-load fence on both sides.
+ *   Because "asleep" and "empty" are one word, the question "must I wake it?" is answered by the
+ *   very instruction that pushes.  A separate flag would need a store-load fence on both sides.
  *
  * INVARIANTS
  *   I1  A node is reachable from `newest` from its push until the take_all that returns it.
@@ -24,28 +25,30 @@
  *   push: its successful CAS.  take_all: the exchange.  park, close: the successful CAS.
  *
  * ORDERING (every atomic access, and what it pairs with)
- *   M1  push, CAS success    acq_rel  release: makes the node and its `next` visible to M4.  acquire:
- *       a push that replaces PARKED sees what the consumer wrote before M6 (how it wants to be woken).
+ *   M1  push, CAS success    acq_rel  release: makes the node and its `next` visible to M4.
+ *       acquire: a push that replaces PARKED sees what the consumer wrote before M6 (how it wants
+ *       to be woken).
  *   M2  push, first load and CAS failure   relaxed   the value is only compared and stored, never
  *       followed.
  *   M3  push that reads CLOSED   relaxed   the caller is only told no.
- *   M4  take_all, exchange   acquire  reads M1 of the last pusher.  Earlier pushers are covered too: each
- *       CAS is a read-modify-write, so it extends the release sequences of those before it (C11
- *       5.1.2.4p10), and M4 synchronizes with all of them.
+ *   M4  take_all, exchange   acquire  reads M1 of the last pusher.  Earlier pushers are covered
+ *       too: each CAS is a read-modify-write, so it extends the release sequences of those before
+ *       it (C11 5.1.2.4p10), and M4 synchronizes with all of them.
  *   M5  is_empty, load       relaxed  a hint: a stale answer costs one more look.
  *   M6  park, CAS success    release  pairs with the acquire of M1.
  *   M7  close, CAS success   release  orders the consumer's life before a reopening by init.
  *
  * NO LOST WAKE-UP
- *   All writes to `newest` after init are read-modify-writes, so each sees the value just before its own.
- *   The consumer sleeps only after M6 put PARKED where NULL was; from then on the next write is a push that
- *   sees PARKED and returns WAKE (or the consumer's own take_all, when it woke for another reason: then
- *   that push comes after it and finds the consumer awake).  A push that saw a node joins a chain whose
- *   first push saw NULL, a consumer that will look again before it parks, or PARKED, whose wake is due.
+ *   All writes to `newest` after init are read-modify-writes, so each sees the value just before
+ *   its own. The consumer sleeps only after M6 put PARKED where NULL was; from then on the next
+ *   write is a push that sees PARKED and returns WAKE (or the consumer's own take_all, when it
+ *   woke for another reason: then that push comes after it and finds the consumer awake).  A push
+ *   that saw a node joins a chain whose first push saw NULL, a consumer that will look again
+ *   before it parks, or PARKED, whose wake is due.
  *
  * CHECKED BY
- *   test/test_mailbox.c: order; publication, under the thread sanitizer; lost wake-ups, as a hang (wide
- *   windows in the race build).
+ *   test/test_mailbox.c: order; publication, under the thread sanitizer; lost wake-ups, as a hang
+ *   (wide windows in the race build).
  */
 #include "thread/mailbox.h"
 
@@ -69,7 +72,7 @@ enum asi_push asi_mailbox_push(struct asi_mailbox *mailbox, struct asi_letter *l
 
     do {
         if (seen == CLOSED)
-            return ASI_PUSH_CLOSED; /* M3 */
+            return ASI_PUSH_CLOSED;                  /* M3 */
         letter->next = seen == PARKED ? NULL : seen; /* I2: not reachable yet */
         asi_race_point();
         /* M1, M2 */

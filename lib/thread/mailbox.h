@@ -8,9 +8,9 @@
  *   the others |  -   |    X     |  X   |   X   |        (they belong to the consumer)
  *
  * Progress  push is lock-free; the others are wait-free, take_all plus O(n) to restore order.
- * Order     what a producer did before push happens before take_all returns its node.  What the consumer
- *           did before park happens before a push that returns ASI_PUSH_WAKE.  Nodes of one producer
- *           come out in the order it pushed them.
+ * Order     what a producer did before push happens before take_all returns its node.  What the
+ *           consumer did before park happens before a push that returns ASI_PUSH_WAKE.  Nodes of
+ *           one producer come out in the order it pushed them.
  * Memory    nodes belong to the caller; none is allocated, none is touched after take_all gave it.
  * Bound     none here: every node is part of a task, a wait or a request that its maker counts.
  */
@@ -32,7 +32,8 @@ struct asi_letter {
 };
 
 struct asi_mailbox {
-    asi_atomic(struct asi_letter *) newest; /* LIFO chain, or one of the marks; the only shared word */
+    asi_atomic(struct asi_letter *)
+            newest; /* LIFO chain, or one of the marks; the only shared word */
 };
 
 enum asi_push {
@@ -55,10 +56,12 @@ static inline bool asi_mailbox_is_empty(struct asi_mailbox *mailbox)
 /* Take everything: a chain in FIFO order (owned by the caller), or NULL.  Ends a park. */
 struct asi_letter *asi_mailbox_take_all(struct asi_mailbox *mailbox);
 
-/* Say that the consumer is about to sleep.  Returns false, and it must not, when there are letters. */
+/* Say that the consumer is about to sleep.  Returns false, and it must not, when there are
+ * letters. */
 bool asi_mailbox_park(struct asi_mailbox *mailbox);
 
-/* Refuse all further letters.  Returns false, and nothing changed, when there are letters to take. */
+/* Refuse all further letters.  Returns false, and nothing changed, when there are letters to take.
+ */
 bool asi_mailbox_close(struct asi_mailbox *mailbox);
 
 #endif

@@ -9,7 +9,10 @@ struct asi_once {
     pthread_once_t once;
 };
 
-#define ASI_ONCE_INIT {.once = PTHREAD_ONCE_INIT}
+#define ASI_ONCE_INIT                                                                              \
+    {                                                                                              \
+        .once = PTHREAD_ONCE_INIT                                                                  \
+    }
 
 static inline void asi_once_run(struct asi_once *once, void (*function)(void))
 {

@@ -2,14 +2,16 @@
 /*
  * Recycler: small objects of a few fixed sizes, given back by other threads than took them.
  *
- * Each thread has a shelf for each size: up to two batches of objects, taken and given without locks.
- * Full batches go to a depot, empty shelves are filled from it, one lock for a whole batch.  This is the
- * magazine scheme of Bonwick and Adams ("Magazines and Vmem", 2001) with chains in the place of arrays.
+ * Each thread has a shelf for each size: up to two batches of objects, taken and given without
+ * locks. Full batches go to a depot, empty shelves are filled from it, one lock for a whole batch.
+ * This is the magazine scheme of Bonwick and Adams ("Magazines and Vmem", 2001) with chains in the
+ * place of arrays.
  *
  * Thread    any.   Progress  one lock for every 32 objects at most.
  * Order     what the giver did with an object happens before it is taken again.
  * Memory    at most two batches a thread and DEPOT_BATCHES for all; the rest goes back to malloc.
- *           Sanitizer builds hand everything to malloc and free, so that they see each use after free.
+ *           Sanitizer builds hand everything to malloc and free, so that they see each use after
+ *           free.
  */
 #ifndef ASI_THREAD_RECYCLE_H
 #define ASI_THREAD_RECYCLE_H
@@ -35,7 +37,8 @@ struct asi_spare {
     struct asi_spare *next_batch; /* [lock] of the first in a batch: the depot's chain */
 };
 
-/* An object through SHELF, not cleared; NULL when there is no memory.  (_slowly: the shelf is empty.) */
+/* An object through SHELF, not cleared; NULL when there is no memory.  (_slowly: the shelf is
+ * empty.) */
 void *asi_recycle_take_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind);
 
 static inline void *asi_recycle_take_kept(struct asi_shelf *shelf, enum asi_recycle_class kind)

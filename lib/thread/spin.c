@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 enum {
-    FREE_LOOKS = 64,        /* before the clock is read for the first time: a hot answer needs no clock */
-    CLOCK_EVERY = 16,       /* looks between two readings of the clock */
-    LIMIT_NS = 50000,       /* about the cost of waking a thread on another core */
+    FREE_LOOKS = 64,  /* before the clock is read for the first time: a hot answer needs no clock */
+    CLOCK_EVERY = 16, /* looks between two readings of the clock */
+    LIMIT_NS = 50000, /* about the cost of waking a thread on another core */
     INTERRUPTED_NS = 20000, /* more between two readings: somebody else ran here */
     MOST_FAILURES = 10,     /* at worst one try in 1024 */
     YIELDS = 3              /* on one processor */

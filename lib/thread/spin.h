@@ -3,9 +3,9 @@
  * Looking for a short time before sleeping.
  *
  * Putting a thread to sleep and waking it on another core costs tens of microseconds, far more than
- * all else that a hand-over does.  So a waiter first looks for about as long as such a wake costs: never
- * more than twice the best possible (the classic bound for rent-or-buy).  It pays only if the other
- * side runs meanwhile, so:
+ * all else that a hand-over does.  So a waiter first looks for about as long as such a wake costs:
+ * never more than twice the best possible (the classic bound for rent-or-buy).  It pays only if
+ * the other side runs meanwhile, so:
  *
  *   - on one processor nobody else can run: give the slice away a few times instead of burning it;
  *   - each waiter learns: after n failures in a row it leaves out the next 2^n - 1 tries, a success
@@ -37,11 +37,11 @@ enum asi_spin_policy { ASI_SPIN_ADAPTIVE, ASI_SPIN_NEVER, ASI_SPIN_ALWAYS };
 
 struct asi_look {
     struct asi_spin *spin;
-    anysync_time start;  /* 0 until the clock was read */
-    unsigned round;      /* looks so far */
-    unsigned limit;      /* looks allowed; 0: none */
-    bool yields;         /* one processor: give the slice away between looks */
-    bool interrupted;    /* somebody else had our processor meanwhile */
+    anysync_time start; /* 0 until the clock was read */
+    unsigned round;     /* looks so far */
+    unsigned limit;     /* looks allowed; 0: none */
+    bool yields;        /* one processor: give the slice away between looks */
+    bool interrupted;   /* somebody else had our processor meanwhile */
 };
 
 void asi_look_begin(struct asi_look *look, struct asi_spin *spin, enum asi_spin_policy policy);

@@ -2,8 +2,8 @@
 /*
  * Threads of the library: named, all signals blocked, and counted.
  *
- * Signals that a fault of the thread itself raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS) stay
- * open: blocked, they would kill the process without calling anybody's handler.
+ * Signals that a fault of the thread itself raises (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
+ * SIGSYS) stay open: blocked, they would kill the process without calling anybody's handler.
  */
 #ifndef ASI_THREAD_THREAD_H
 #define ASI_THREAD_THREAD_H
@@ -20,8 +20,9 @@ struct asi_thread {
 };
 
 /*
- * Start a thread that runs RUN(ARGUMENT) and ends.  THREAD stays where it is until it has been joined or
- * detached.  Returns 0, -EAGAIN or -ENOMEM.  Order: all before the call happens before RUN.
+ * Start a thread that runs RUN(ARGUMENT) and ends.  THREAD stays where it is until it has been
+ * joined or detached.  Returns 0, -EAGAIN or -ENOMEM.  Order: all before the call happens before
+ * RUN.
  */
 int asi_thread_start(
         struct asi_thread *thread, const char *name, void (*run)(void *argument), void *argument);

@@ -3,23 +3,23 @@
  * Waiter.  (What it promises: waiter.h.)
  *
  * INVARIANTS
- *   I1  Only the waiter sets ASLEEP.  A deliverer clears it together with its count, in one step, and
- *       then owes exactly one wake.
+ *   I1  Only the waiter sets ASLEEP.  A deliverer clears it together with its count, in one step,
+ *       and then owes exactly one wake.
  *   I2  The count only grows.
  *
  * ORDERING
  *   W1  deliver, CAS success   release  publishes what the deliverer did.  Pairs with W3, W4, W5.
  *   W2  deliver, first load and CAS failure   relaxed   the value is only compared and stored.
  *   W3  count, load            acquire  reads W1.
- *   W4  arm, CAS               acq_rel  release: a deliverer that clears ASLEEP and runs the wake sees
- *       what the waiter prepared (with W1, which is acq_rel for that reason); acquire: as W3.
+ *   W4  arm, CAS               acq_rel  release: a deliverer that clears ASLEEP and runs the wake
+ *       sees what the waiter prepared (with W1, which is acq_rel for that reason); acquire: as W3.
  *   W5  disarm, and            acquire  as W3.
  *   W6  init, store            relaxed  the waiter is published later, by a cell or a mailbox.
  *
  * NO LOST WAKE-UP
- *   All writes to `word` are read-modify-writes.  arm sets ASLEEP only while the count is what the waiter
- *   saw; a delivery after that sees ASLEEP and wakes; one before it makes arm fail.  A futex wait whose
- *   word changed between arm and the system call returns at once.
+ *   All writes to `word` are read-modify-writes.  arm sets ASLEEP only while the count is what the
+ *   waiter saw; a delivery after that sees ASLEEP and wakes; one before it makes arm fail.  A
+ *   futex wait whose word changed between arm and the system call returns at once.
  */
 #include "thread/waiter.h"
 
@@ -38,7 +38,8 @@ void asi_waiter_init(struct asi_waiter *waiter, asi_waiter_wake_fn *wake)
 
 void asi_waiter_deliver(struct asi_waiter *waiter)
 {
-    asi_waiter_wake_fn *wake = waiter->wake; /* before the count: a thread may leave right after it */
+    asi_waiter_wake_fn *wake =
+            waiter->wake; /* before the count: a thread may leave right after it */
     uint32_t seen = asi_load(&waiter->word, relaxed); /* W2 */
 
     asi_race_point();

@@ -10,9 +10,9 @@
  *
  * Progress  deliver is lock-free.
  * Order     what a deliverer did before deliver happens before a count() that includes it.
- * Memory    the deliverer's last access is its one read-modify-write, unless that ended a sleep: then
- *           the wake function runs after it, and the waiter must not leave before that wake arrived.
- *           A thread (no wake function) may: a futex wake touches no memory.
+ * Memory    the deliverer's last access is its one read-modify-write, unless that ended a sleep:
+ *           then the wake function runs after it, and the waiter must not leave before that wake
+ *           arrived. A thread (no wake function) may: a futex wake touches no memory.
  */
 #ifndef ASI_THREAD_WAITER_H
 #define ASI_THREAD_WAITER_H
@@ -45,7 +45,8 @@ uint32_t asi_waiter_count(struct asi_waiter *waiter);
 /* About to sleep until there are more than SEEN deliveries.  Returns false: there are already. */
 bool asi_waiter_arm(struct asi_waiter *waiter, uint32_t seen);
 
-/* Woken by something else.  Returns false: a delivery ended the sleep too, and its wake is on its way. */
+/* Woken by something else.  Returns false: a delivery ended the sleep too, and its wake is on its
+ * way. */
 bool asi_waiter_disarm(struct asi_waiter *waiter);
 
 /* Block this thread until there are more than SEEN deliveries (true) or DEADLINE passes (false). */
