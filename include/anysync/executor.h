@@ -7,9 +7,9 @@
  * kept apart makes executors of its own; they start their workers the same lazy way.
  *
  * LIFE  A worker is a daemon: a process that returns from main ends, whatever its tasks do.
- *   anysync_executor_shutdown() ends one in order; using the global one again afterwards, and after
- *   anysync_executor_start(), starts it afresh.  In a child made by fork() nothing of the parent
- *   runs: first use starts a fresh worker there, and futures inherited pending fail with
+ *   anysync_executor_shutdown() ends one in order; from then on it refuses work with -ESHUTDOWN,
+ *   until anysync_executor_start() starts it again.  In a child made by fork() nothing of the
+ *   parent runs: first use starts a fresh worker there, and futures inherited pending fail with
  *   -EOWNERDEAD.
  *
  * SIGNALS  Threads of the library block all signals; children of fork() made on one of them start
@@ -61,8 +61,8 @@ struct anysync_executor_options {
                                    no time at all */
 };
 
-/* Counters of one executor since it was made.  Snapshots: each is exact, together they may differ.
- */
+/* Counters of one executor since it was made, over all its workers.  Snapshots: each is exact,
+ * together they may differ. */
 struct anysync_stats {
     uint64_t tasks;         /* tasks started, nested ones not included */
     uint64_t switches;      /* changes from one stack to another */
@@ -114,10 +114,12 @@ ANYSYNC_API int anysync_configure(
 
 /*
  * Start EXECUTOR's worker now, so that no first call pays for it; or start it again after a
- * shutdown. The global executor (NULL) starts again by itself: only executors of your own need
- * this.
+ * shutdown, which nothing else does.
+ *
+ * executor  borrowed; NULL means the global one.
  *
  * Returns   0  its worker runs.
+ *  -ESHUTDOWN  a shutdown is under way and its deadline has not come: wait for that first.
  *     -EAGAIN, -ENOMEM, -EMFILE  the system has no thread, memory or descriptors left.
  *
  * Thread  any.   Blocks  for the start of a thread.
@@ -126,14 +128,15 @@ ANYSYNC_API int anysync_executor_start(struct anysync_executor *executor) ANYSYN
 
 /*
  * End EXECUTOR's worker: from now on others may not submit; what was accepted is drained or
- * cancelled. Tasks that are running may still spawn on their own loop.
+ * cancelled.  Tasks that are running may still spawn on their own loop.  Any number of threads may
+ * ask at once: all wait, and a cancel hardens a drain.
  *
  * executor  borrowed; NULL means the global one.
  * ret_left  tasks not ended when the call returned; NULL if that is of no interest.
  *
  * Returns      0  all tasks have ended and the worker is gone; also when none was running.
  *     -ETIMEDOUT  DEADLINE passed first.  The worker goes on with the tasks that are left and ends
- *                 after the last; nothing waits for it any more.
+ *                 after the last; nothing waits for it any more, and another may be started.
  *   -EINPROGRESS  called on that worker's own thread: it was asked, and ends after its tasks.
  *     -ECANCELED  the calling task (of another loop) was cancelled; the shutdown goes on.
  *
@@ -144,7 +147,7 @@ ANYSYNC_API int anysync_executor_start(struct anysync_executor *executor) ANYSYN
 ANYSYNC_API int anysync_executor_shutdown(struct anysync_executor *executor,
         enum anysync_shutdown mode, anysync_time deadline, size_t *ret_left) ANYSYNC_MUST_CHECK;
 
-/* anysync_executor_shutdown() of the global executor.  Its next use starts it afresh. */
+/* anysync_executor_shutdown() of the global executor. */
 ANYSYNC_API int anysync_shutdown(
         enum anysync_shutdown mode, anysync_time deadline, size_t *ret_left) ANYSYNC_MUST_CHECK;
 

@@ -56,6 +56,7 @@ ANYSYNC_API struct anysync_future *anysync_future_unref(struct anysync_future *f
  *
  * Returns     0  done now.
  *     -EALREADY  it was done or cancelled before; nothing was changed.
+ *   -EOWNERDEAD  it was pending when this process was forked off; nothing was changed.
  *        -EPERM  it belongs to a task.
  *
  * Thread  any, tasks and callbacks too.  Never blocks.

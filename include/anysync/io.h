@@ -4,9 +4,10 @@
  * thread blocks in poll().  A callback of a loop can do neither: -EDEADLK.
  *
  * DESCRIPTORS  They belong to the caller and are never closed here.  They may be blocking or not:
- *   the calls below never block a loop's thread on them, with one exception: a blocking listening
- *   socket whose connection goes away between readiness and accept(); make listening sockets
- *   non-blocking. Do not close a descriptor that somebody waits for: cancel the waiter first.
+ *   the calls below never block a loop's thread on them, with one exception: what is not a
+ *   connected socket is looked at just before the operation, so another thread that takes the data
+ *   or the connection in between leaves nothing.  Make listening sockets, and pipes that several
+ *   threads read, non-blocking.  Do not close a descriptor that somebody waits for: cancel the waiter first.
  *
  * SIGNALS  EINTR never reaches the caller.  Writing to a closed socket gives -EPIPE and no
  *   SIGPIPE; pipes raise it as always.

@@ -71,7 +71,7 @@ struct anysync_task; /* opaque: a task that can be started once */
  * coroutine its body is called in the same task, on the same stack, like any C function.
  *
  * function    borrowed.
- * argument    argument_size bytes, copied (a coroutine's plain call makes no copy); NULL when 0.
+ * argument    argument_size bytes, copied; NULL when 0.
  * ret_result  result_size bytes, written when the return is 0, untouched otherwise; NULL to leave
  *             it.
  *

@@ -12,8 +12,11 @@
  * STOP    1. `open` is withdrawn: later submissions are refused; 2. a letter asks the loop to stop;
  *         3. the loop ends its tasks, closes the mailbox and returns; 4. the worker gives the
  *         scheduler back, marks the executor STOPPED and completes `stopped`, which shutdown waits
- *         for; 5. shutdown joins the thread.  If nobody waits any more (deadline, asked by the
- *         worker itself, executor dropped) the worker is an orphan: it detaches and frees itself.
+ *         for; 5. the first of those who wait joins the thread.  A worker that ends while nobody
+ *         waits detaches itself.
+ *
+ * A shutdown that gives up at its deadline leaves the worker behind: the executor is STOPPED and
+ * can start another one, while the old one ends its tasks.
  *
  * One lock serves all executors: it is taken when one starts or stops, never to submit.
  * Schedulers that worked for an executor stay with it until it is freed, so that a submission that
@@ -38,13 +41,16 @@ enum { STACK_SIZE = 256 * 1024, LEAST_STACK = 16 * 1024, MOST_STACK = 1 << 30 };
 enum state { IDLE, RUNNING, STOPPING, STOPPED };
 
 struct worker {
+    struct worker *next;               /* [lock] all of its executor */
     struct anysync_executor *executor; /* [lock] NULL: it was freed */
     struct asi_scheduler *scheduler;   /* [const] */
     struct anysync_future *stopped;    /* [const] a reference of the worker's */
     struct asi_thread thread;
-    unsigned serial; /* [lock] */
-    bool orphan;     /* [lock] nobody will join it */
-    bool holds;      /* [lock] it has a reference to its executor */
+    struct anysync_stats before; /* [const] what the scheduler had counted when it was opened */
+    unsigned serial;             /* [lock] */
+    unsigned waiting;            /* [lock] shutdowns that wait for its end, or have to leave yet */
+    bool ended;                  /* [lock] its loop has */
+    bool joined;                 /* [lock] its thread is gone */
 };
 
 struct anysync_executor {
@@ -52,7 +58,9 @@ struct anysync_executor {
     struct asi_refs refs;
     enum state state;                        /* [lock] */
     struct anysync_executor_options options; /* [lock] every field filled in */
-    struct worker *worker;                   /* [lock] running or stopping */
+    struct worker *worker;                   /* [lock] running, stopping, or about to be joined */
+    struct worker *all_workers;              /* [lock] that one, and those left behind */
+    struct anysync_stats past;               /* [lock] what workers counted that have ended */
     struct asi_scheduler *spare;             /* [lock] schedulers that worked here before */
     unsigned workers;                        /* [lock] ever started */
     struct anysync_executor *next;           /* [lock] all executors */
@@ -98,6 +106,8 @@ static void in_child(void)
         asi_pointer_set(&executor->open, NULL);
         executor->state = IDLE;
         executor->worker = NULL;
+        executor->all_workers = NULL;
+        executor->past = (struct anysync_stats){.tasks = 0};
         executor->workers = 0;
     }
 }
@@ -148,6 +158,48 @@ static int complete(const struct anysync_executor_options *options,
 
 /* --- start ------------------------------------------------------------------------------------ */
 
+/* What SCHEDULER has counted in all its lives. */
+static struct anysync_stats counted(struct asi_scheduler *scheduler)
+{
+    return (struct anysync_stats){.tasks = asi_counter_get(&scheduler->tasks),
+            .switches = asi_counter_get(&scheduler->switches),
+            .turns = asi_counter_get(&scheduler->turns),
+            .polls = asi_counter_get(&scheduler->poller.polls),
+            .sleeps = asi_counter_get(&scheduler->poller.sleeps),
+            .live = asi_counter_get(&scheduler->live_shown)};
+}
+
+/* [lock] Add what WORKER has counted to STATS. */
+static void add_stats(struct anysync_stats *stats, const struct worker *worker)
+{
+    struct anysync_stats now = counted(worker->scheduler);
+
+    stats->tasks += now.tasks - worker->before.tasks;
+    stats->switches += now.switches - worker->before.switches;
+    stats->turns += now.turns - worker->before.turns;
+    stats->polls += now.polls - worker->before.polls;
+    stats->sleeps += now.sleeps - worker->before.sleeps;
+    stats->live += now.live - worker->before.live;
+}
+
+/* [lock] WORKER's loop has ended: what its executor has to know. */
+static void note_end(struct anysync_executor *executor, struct worker *worker)
+{
+    struct worker **at = &executor->all_workers;
+
+    add_stats(&executor->past, worker);
+    while (*at != worker)
+        at = &(*at)->next;
+    *at = worker->next;
+    worker->scheduler->next_free = executor->spare;
+    executor->spare = worker->scheduler;
+    if (executor->worker == worker) {
+        executor->state = STOPPED;
+        if (worker->waiting == 0)
+            executor->worker = NULL;
+    }
+}
+
 static void work(void *argument)
 {
     struct worker *worker = argument;
@@ -160,28 +212,19 @@ static void work(void *argument)
     asi_scheduler_run(scheduler);
 
     asi_lock_take(&lock);
-    struct anysync_executor *executor = worker->executor;
-    bool orphan = worker->orphan;
-    bool holds = worker->holds;
-    if (executor) {
-        scheduler->next_free = executor->spare;
-        executor->spare = scheduler;
-        if (executor->worker == worker) {
-            executor->state = STOPPED;
-            if (orphan)
-                executor->worker = NULL;
-        }
-    }
+    bool alone = worker->waiting == 0;
+    bool homeless = !worker->executor;
+    if (!homeless)
+        note_end(worker->executor, worker);
+    worker->ended = true;
     asi_lock_give(&lock);
-    if (!executor)
+    if (homeless)
         asi_scheduler_give(scheduler);
-    if (holds)
-        anysync_executor_unref(executor);
-    if (orphan) {
+    if (alone) {
         asi_thread_detach(&worker->thread);
         asi_free(worker);
     }
-    asi_future_complete(stopped, 0, NULL); /* from here on worker is shutdown's */
+    asi_future_complete(stopped, 0, NULL); /* from here on worker is of those who wait */
     anysync_future_unref(stopped);
 }
 
@@ -207,6 +250,8 @@ static int start(struct anysync_executor *executor)
         goto fail;
     worker->executor = executor;
     worker->scheduler = scheduler;
+    worker->before = counted(scheduler);
+    asi_pointer_set(&scheduler->owner, executor);
     asi_scheduler_open(scheduler, ASI_LOOP_WORKER, &executor->options);
     error = asi_thread_start(&worker->thread, executor->options.name, work, worker);
     if (error) {
@@ -214,6 +259,8 @@ static int start(struct anysync_executor *executor)
         goto fail;
     }
     executor->worker = worker;
+    worker->next = executor->all_workers;
+    executor->all_workers = worker;
     executor->state = RUNNING;
     executor->workers++;
     asi_pointer_set(&executor->open, scheduler);
@@ -273,6 +320,17 @@ int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *
     }
 }
 
+/* [lock] WORKER has ended, and shutdowns wait for it: join its thread, unless another has.  It only
+ * has to complete `stopped`, for which it takes no lock. */
+static void join(struct anysync_executor *executor, struct worker *worker)
+{
+    if (executor->worker == worker)
+        executor->worker = NULL;
+    if (!worker->joined)
+        asi_thread_join(&worker->thread);
+    worker->joined = true;
+}
+
 int anysync_executor_start(struct anysync_executor *executor)
 {
     struct anysync_executor *which = or_global(executor);
@@ -282,7 +340,7 @@ int anysync_executor_start(struct anysync_executor *executor)
     asi_lock_take(&lock);
     enum state state = which->state;
     if (state == STOPPED && which->worker)
-        state = STOPPING; /* somebody is about to join its last worker */
+        join(which, which->worker); /* a shutdown has not come to it yet */
     if (state == IDLE || state == STOPPED)
         error = start(which);
     asi_lock_give(&lock);
@@ -313,53 +371,41 @@ static struct worker *ask_to_stop(struct anysync_executor *executor, enum asi_st
     return worker;
 }
 
-/* WORKER's `stopped` is done: join it, unless somebody else does. */
-static void tidy_up(struct anysync_executor *executor, struct worker *worker)
+/* A shutdown that waited for WORKER leaves; GAVE_UP: it came to its deadline before the end.  The
+ * last one frees an ended worker.  Returns how many tasks are left. */
+static size_t leave(struct anysync_executor *executor, struct worker *worker, bool gave_up)
 {
-    asi_lock_take(&lock);
-    bool mine = executor->worker == worker && !worker->orphan;
-    if (mine)
-        executor->worker = NULL;
-    asi_lock_give(&lock);
-    if (mine) {
-        asi_thread_join(&worker->thread);
-        asi_free(worker);
-    }
-}
+    size_t left = 0;
 
-/* Nobody waits for WORKER any more, unless it has just ended. */
-static void let_go(struct anysync_executor *executor, struct worker *worker)
-{
     asi_lock_take(&lock);
-    bool running = executor->worker == worker && executor->state == STOPPING;
-    if (running) {
-        worker->orphan = true;
-        worker->holds = true;
-        anysync_executor_ref(executor);
-        executor->worker = NULL;
-        executor->state = STOPPED;
+    if (worker->ended) {
+        join(executor, worker);
+    } else {
+        left = (size_t)(asi_counter_get(&worker->scheduler->live_shown) - worker->before.live);
+        if (gave_up && executor->worker == worker) { /* leave it behind */
+            executor->worker = NULL;
+            executor->state = STOPPED;
+        }
     }
+    bool last = --worker->waiting == 0 && worker->joined;
     asi_lock_give(&lock);
+    if (last)
+        asi_free(worker);
+    return left;
 }
 
 static int wait_for_stop(struct anysync_executor *executor, struct worker *worker,
         struct anysync_future *stopped, anysync_time deadline, size_t *ret_left)
 {
-    struct asi_scheduler *scheduler = worker->scheduler; /* never freed */
     enum asi_world world = asi_world();
     int error =
             asi_wait_one(world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, stopped, deadline);
 
-    if (!error) {
-        tidy_up(executor, worker);
-        return 0;
-    }
-    *ret_left = (size_t)asi_counter_get(&scheduler->live_shown);
-    if (error != -ETIMEDOUT)
-        return asi_call_fails(error, NULL);
-    let_go(executor, worker);
-    return asi_call_fails(-ETIMEDOUT, "executor \"%s\" did not stop in time: %zu tasks are left",
-            executor->options.name, *ret_left);
+    *ret_left = leave(executor, worker, error == -ETIMEDOUT);
+    if (error == -ETIMEDOUT)
+        return asi_call_fails(error, "executor \"%s\" did not stop in time: %zu tasks are left",
+                executor->options.name, *ret_left);
+    return error ? asi_call_fails(error, NULL) : 0;
 }
 
 int anysync_executor_shutdown(struct anysync_executor *executor, enum anysync_shutdown mode,
@@ -375,13 +421,13 @@ int anysync_executor_shutdown(struct anysync_executor *executor, enum anysync_sh
     struct worker *worker =
             ask_to_stop(which, mode == ANYSYNC_CANCEL ? ASI_STOP_CANCEL : ASI_STOP_DRAIN);
     bool here = worker && worker->scheduler == asi_scheduler_here();
-    if (here)
-        worker->orphan = true;
-    else if (worker)
+    if (worker && !here) {
+        worker->waiting++;
         stopped = anysync_future_ref(worker->stopped);
+    }
     asi_lock_give(&lock);
     if (here) {
-        left = (size_t)asi_counter_get(&worker->scheduler->live_shown);
+        left = (size_t)(asi_counter_get(&worker->scheduler->live_shown) - worker->before.live);
         status = asi_call_fails(-EINPROGRESS, "the worker was asked to stop, by itself");
     } else if (worker) {
         status = wait_for_stop(which, worker, stopped, deadline, &left);
@@ -443,19 +489,14 @@ struct anysync_executor *anysync_executor_unref(struct anysync_executor *executo
         return NULL;
     ASI_ASSERT(executor != &global, "the global executor has no reference to drop");
     asi_lock_take(&lock);
-    bool ended = executor->state == STOPPED;
-    struct worker *worker = ask_to_stop(executor, ASI_STOP_CANCEL);
-    if (worker) {
+    (void)ask_to_stop(executor, ASI_STOP_CANCEL);
+    for (struct worker *worker = executor->all_workers; worker; worker = worker->next) {
         worker->executor = NULL;
-        worker->orphan = !ended;
+        asi_pointer_set(&worker->scheduler->owner, NULL);
     }
     remove_from_all(executor);
     struct asi_scheduler *spare = executor->spare;
     asi_lock_give(&lock);
-    if (worker && ended) {
-        asi_thread_join(&worker->thread);
-        asi_free(worker);
-    }
     while (spare) {
         struct asi_scheduler *next = spare->next_free;
         asi_scheduler_give(spare);
@@ -491,7 +532,7 @@ bool asi_executor_is_here(struct anysync_executor *executor)
     struct asi_scheduler *here = asi_scheduler_here();
 
     return here && here->kind == ASI_LOOP_WORKER &&
-           asi_pointer_get(&or_global(executor)->open) == here;
+           asi_pointer_get(&here->owner) == or_global(executor);
 }
 
 int64_t asi_executor_grace(struct anysync_executor *executor)
@@ -506,19 +547,12 @@ void anysync_executor_stats(struct anysync_executor *executor, struct anysync_st
 {
     struct anysync_executor *which = or_global(executor);
 
-    *ret_stats = (struct anysync_stats){.tasks = 0};
     asi_lock_take(&lock);
+    *ret_stats = which->past;
     ret_stats->workers = which->workers;
-    struct worker *worker = which->worker;
-    if (worker) {
-        struct asi_scheduler *scheduler = worker->scheduler;
-        ret_stats->worker_serial = worker->serial;
-        ret_stats->tasks = asi_counter_get(&scheduler->tasks);
-        ret_stats->switches = asi_counter_get(&scheduler->switches);
-        ret_stats->turns = asi_counter_get(&scheduler->turns);
-        ret_stats->polls = asi_counter_get(&scheduler->poller.polls);
-        ret_stats->sleeps = asi_counter_get(&scheduler->poller.sleeps);
-        ret_stats->live = asi_counter_get(&scheduler->live_shown);
-    }
+    if (which->worker && !which->worker->ended)
+        ret_stats->worker_serial = which->worker->serial;
+    for (const struct worker *worker = which->all_workers; worker; worker = worker->next)
+        add_stats(ret_stats, worker);
     asi_lock_give(&lock);
 }

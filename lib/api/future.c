@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Futures: the public calls.  (Reference counts and completion: sched/future.c.) */
+/*
+ * Futures: the public calls.  (Reference counts and completion: sched/future.c.)
+ *
+ * A future that somebody completes by hand is claimed first: whoever wins the claim has the sole
+ * right to write value or error, and then completes it as a task does.  What a wait returned is
+ * put into words here, once for all of them.
+ */
 #include "sched/future.h"
 
 #include "base/memory.h"
@@ -25,12 +31,17 @@ int anysync_future_new(size_t result_size, struct anysync_future **ret_future)
     return 0;
 }
 
+static const char orphan_text[] =
+        "the future was pending when this process was forked: nobody completes it here";
+
 /* The sole right to complete FUTURE by hand. */
 static int claim(struct anysync_future *future)
 {
     if (future->is_task)
         return asi_call_fails(-EPERM, "the future of task \"%s\" cannot be set by hand",
                 asi_task_name(asi_task_of(future)));
+    if (asi_future_is_orphan(future))
+        return asi_call_fails(-EOWNERDEAD, orphan_text);
     if (!asi_cell_claim(&future->cell))
         return -EALREADY;
     return 0;
@@ -57,6 +68,8 @@ int anysync_future_set_from_signal(struct anysync_future *future, const void *va
 {
     if (future->is_task)
         return -EPERM;
+    if (asi_future_is_orphan(future))
+        return -EOWNERDEAD;
     if (!asi_cell_claim(&future->cell))
         return -EALREADY;
     /* Wakes take the way for other threads: this one may be in the middle of its ready queue. */
@@ -89,7 +102,7 @@ bool anysync_future_done(struct anysync_future *future)
 int anysync_cancel(struct anysync_future *future)
 {
     if (asi_future_is_orphan(future))
-        return asi_call_fails(-EOWNERDEAD, NULL);
+        return asi_call_fails(-EOWNERDEAD, orphan_text);
     if (future->is_task)
         return asi_task_ask_cancel(asi_task_of(future));
     if (!asi_cell_claim(&future->cell))
@@ -109,8 +122,7 @@ static int say_why(int error)
         return asi_call_fails(error,
                 "a callback of the loop cannot wait for a future: spawn a coroutine that does");
     case -EOWNERDEAD:
-        return asi_call_fails(error,
-                "the future was pending when this process was forked: nobody completes it here");
+        return asi_call_fails(error, orphan_text);
     case -ETIMEDOUT:
     case -ECANCELED:
     case -ENOMEM:
@@ -123,6 +135,19 @@ static int say_why(int error)
 static bool is_own(const struct anysync_future *future)
 {
     return asi_world() == ASI_WORLD_TASK && &asi_scheduler_here()->current->future == future;
+}
+
+/* Whether all there is to wait for is the running task itself. */
+static bool only_own(struct anysync_future *const *futures, size_t count)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < count; i++) {
+        if (futures[i] && !is_own(futures[i]))
+            return false;
+        found = found || futures[i];
+    }
+    return found;
 }
 
 int anysync_future_wait(struct anysync_future *future, anysync_time deadline)
@@ -153,6 +178,10 @@ int anysync_wait_any(struct anysync_future *const *futures, size_t count, anysyn
         size_t *ret_index)
 {
     size_t index;
+
+    if (only_own(futures, count))
+        return asi_call_fails(-EDEADLK, "task \"%s\" waits for nobody but itself",
+                asi_task_name(asi_scheduler_here()->current));
     int error = asi_wait_any(asi_world(), futures, count, deadline, &index);
 
     if (!error)

@@ -116,6 +116,8 @@ int anysync_wait_fd(int fd, unsigned events, anysync_time deadline)
 {
     if (events == 0 || (events & ~(ANYSYNC_READABLE | ANYSYNC_WRITABLE)) != 0)
         return asi_call_fails(-EINVAL, "anysync_wait_fd() was asked for events %#x", events);
+    if (fd < 0) /* poll() and libevent would pass over it, and wait for ever */
+        return fail(-EBADF, "anysync_wait_fd", fd);
     /* Look first: what is ready needs no loop, and some descriptors (files) are always ready. */
     int ready = poll_once(fd, events, 0);
     if (ready == 0)
@@ -132,10 +134,16 @@ static int wait_unless_nonblocking(int fd, unsigned events, anysync_time deadlin
         return -errno;
     if (flags & O_NONBLOCK)
         return 0;
-    int ready = poll_once(fd, events, 0);
-    if (ready == 0)
-        ready = wait_ready(fd, events, deadline);
-    return ready < 0 ? ready : 0;
+    /* Look again after each wait: another coroutine may have been first. */
+    for (;;) {
+        int ready = poll_once(fd, events, 0);
+        if (ready == 0)
+            ready = wait_ready(fd, events, deadline);
+        else
+            return ready < 0 ? ready : 0;
+        if (ready < 0)
+            return ready;
+    }
 }
 
 static bool would_block(int error)

@@ -47,8 +47,10 @@ static void on_fault(int number, siginfo_t *info, void *context)
         before->sa_sigaction(number, info, context);
     } else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
         before->sa_handler(number);
-    } else {
-        signal(number, SIG_DFL);
+    } else if (before->sa_handler == SIG_DFL || info->si_code > 0) {
+        signal(number, SIG_DFL); /* a fault comes again; what was sent has to be sent again */
+        if (info->si_code <= 0)
+            raise(number);
     }
 }
 

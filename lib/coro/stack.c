@@ -35,7 +35,7 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
-enum { STACKS = 64, CLASSES = 16 };
+enum { STACKS = 64, CLASSES = 16, MOST_SIZE = 1 << 30 };
 
 struct asi_slab {
     struct asi_list list;     /* [lock] in its class's slabs while it has cold stacks */
@@ -204,6 +204,10 @@ struct asi_coro *asi_stack_take(size_t size, const char **ret_why)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     struct asi_coro *coro = NULL;
 
+    if (size > MOST_SIZE) {
+        *ret_why = "a stack of more than 1 GiB was asked for";
+        return NULL;
+    }
     size = (size + page - 1) & ~(page - 1);
     asi_once_run(&once, prepare);
     asi_lock_take(&lock);

@@ -274,6 +274,8 @@ void asi_scheduler_yield(struct asi_scheduler *scheduler)
 {
     struct anysync_task *task = scheduler->current;
 
+    if (!asi_mailbox_is_empty(&scheduler->mailbox))
+        scheduler->budget = 0; /* a cancel that was asked for by now is seen by this yield */
     task->state = ASI_TASK_READY;
     asi_scheduler_ready(scheduler, task);
     asi_scheduler_suspend(scheduler);
@@ -400,23 +402,34 @@ static void loop(struct asi_scheduler *scheduler)
     }
 }
 
-/* What is still suspended will never go on: its stacks and records stay as they are, for good. */
+/* TASK, which has a stack, will never go on: stack and record stay as they are, for good. */
+static void abandon(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    task->state = ASI_TASK_ABANDONED;
+    scheduler->live--;
+    asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
+    asi_future_complete(&task->future, -ECANCELED,
+            asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
+                    "task \"%s\" was abandoned: it did not end in its grace time after a cancel",
+                    asi_task_name(task)));
+}
+
+/* Abandon all that began and did not end, and end what did not begin. */
 static void abandon_rest(struct asi_scheduler *scheduler)
 {
-    asi_counter_add(&scheduler->live_shown, (uint64_t) - (int64_t)scheduler->live);
     while (!asi_list_is_empty(&scheduler->suspended)) {
         struct anysync_task *task =
                 asi_container_of(scheduler->suspended.next, struct anysync_task, list);
         asi_list_remove(&task->list);
-        task->state = ASI_TASK_ABANDONED;
-        asi_future_complete(&task->future, -ECANCELED,
-                asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
-                        "task \"%s\" was abandoned: it did not end in its grace time after a "
-                        "cancel",
-                        asi_task_name(task)));
+        abandon(scheduler, task);
     }
-    scheduler->ready_head = NULL;
-    scheduler->ready_tail = NULL;
+    while (scheduler->ready_head) {
+        struct anysync_task *task = pop_ready(scheduler);
+        if (task->coro)
+            abandon(scheduler, task);
+        else
+            asi_task_end(scheduler, task, -ECANCELED);
+    }
 }
 
 static void enter(struct asi_scheduler *scheduler)

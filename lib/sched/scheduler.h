@@ -75,6 +75,7 @@ struct asi_scheduler {
     struct asi_spin spin;
 
     enum asi_loop_kind kind;
+    struct asi_pointer owner; /* [atomic] of a worker: its executor, NULL when that was freed */
     struct anysync_executor_options options; /* constant while it runs */
     uint32_t generation;                     /* of the process whose thread runs it */
     struct asi_counter tasks, switches, turns, live_shown;

@@ -53,7 +53,7 @@ struct anysync_task *asi_task_new(
     size_t size = result_at + rounded(function->result_size);
     bool recycled = size <= ASI_RECYCLE_RECORD_SIZE;
 
-    if (function->argument_size > SIZE_MAX / 4 || function->result_size > SIZE_MAX / 4)
+    if (function->argument_size > UINT32_MAX || function->result_size > UINT32_MAX)
         return NULL;
     struct anysync_task *task =
             recycled ? asi_recycle_take(ASI_RECYCLE_RECORD) : asi_allocate(size);
