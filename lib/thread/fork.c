@@ -2,6 +2,7 @@
 #include "thread/fork.h"
 
 #include "base/assert.h"
+#include "thread/lock.h"
 #include "thread/recycle.h"
 #include "thread/thread.h"
 
@@ -14,10 +15,11 @@ uint32_t asi_fork_generation;
 
 static const struct asi_fork_part *parts[MOST_PARTS];
 static unsigned part_count;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct asi_lock lock = ASI_LOCK_INIT; /* of both: none is added in the middle of a fork */
 
 static void before_fork(void)
 {
+    asi_lock_take(&lock);
     for (unsigned i = part_count; i > 0; i--)
         parts[i - 1]->before();
     asi_recycle_before_fork();
@@ -28,18 +30,21 @@ static void after_fork(void)
     asi_recycle_after_fork();
     for (unsigned i = 0; i < part_count; i++)
         parts[i]->after();
+    asi_lock_give(&lock);
 }
 
 static void in_child(void)
 {
     asi_fork_generation++;
+    asi_lock_reset(&lock);
     asi_recycle_in_child();
     for (unsigned i = 0; i < part_count; i++)
         parts[i]->in_child();
     asi_thread_in_child();
 }
 
-static void install(void)
+/* When the library is loaded: a future may be inherited before anything else is used. */
+__attribute__((constructor)) static void install(void)
 {
     int error = pthread_atfork(before_fork, after_fork, in_child);
 
@@ -48,7 +53,8 @@ static void install(void)
 
 void asi_fork_add(const struct asi_fork_part *part)
 {
+    asi_lock_take(&lock);
     ASI_ASSERT(part_count < MOST_PARTS, "too many parts want to know of fork()");
     parts[part_count++] = part;
-    pthread_once(&once, install);
+    asi_lock_give(&lock);
 }
