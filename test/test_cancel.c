@@ -2,16 +2,16 @@
 /*
  * Cancelling by hand: anysync_cancel() (include/anysync/future.h), contract C3: what it cuts.
  *
- * Promised                                        Tested by
- *   a task that did not begin never does            c3_a_task_that_did_not_begin_never_does
- *                                                   c3_a_task_in_a_busy_workers_mailbox_never_begins
- *   each kind of wait returns -ECANCELED, cut       c3_each_wait_is_cut_by_another_thread
- *     by anybody, and all later ones do, too        c3_each_wait_is_cut_by_its_own_loop
- *     (level-triggered)                             c3_each_wait_is_cut_by_a_callback
- *   the running task                                c3_a_task_can_cancel_itself
- *   an awaited child has ended before the return    c3_an_awaited_child_ends_before_its_parent_goes_on
- *   a nested run is no cancellation point           c3_a_nested_run_ends_before_the_cancel_is_seen
- *   what was waited for is untouched                c3_what_was_waited_for_is_untouched
+ * Promised                                    Tested by
+ *   a task that did not begin never does        c3_a_task_that_did_not_begin_never_does
+ *                                               c3_a_task_in_a_busy_workers_mailbox_never_begins
+ *   each kind of wait returns -ECANCELED, cut   c3_each_wait_is_cut_by_another_thread
+ *     by anybody, and all later ones do, too    c3_each_wait_is_cut_by_its_own_loop
+ *     (level-triggered)                         c3_each_wait_is_cut_by_a_callback
+ *   the running task                            c3_a_task_can_cancel_itself
+ *   an awaited child has ended before the return c3_an_awaited_child_ends_before_its_parent_goes_on
+ *   a nested run is no cancellation point       c3_a_nested_run_ends_before_the_cancel_is_seen
+ *   what was waited for is untouched            c3_what_was_waited_for_is_untouched
  *
  * How a cancelled task ends, and races: test_cancel_ends.c.
  */
@@ -59,7 +59,7 @@ static void close_scene(void)
 
 /* --- each kind of wait ------------------------------------------------------------------------ */
 
-/* Counted on the loops that run it: the other executor's tasks are waited for by the first one's. */
+/* Counted on the loops that run it: the other executor's tasks are waited for by the first's. */
 ANYSYNC_COROUTINE(void, child)
 {
     scene.children_begun++;

@@ -10,9 +10,9 @@
  *      fork and exit after the close             a_child_may_be_forked_after_dlclose
  *   two copies in one process do not meet        it_is_apart_from_the_static_one
  *
- * The library of this build is loaded beside the static one that this program is linked with: nothing of
- * the program is in its dynamic symbol table, so the two do not meet.  Functions of the loaded one are
- * called through pointers only.
+ * The library of this build is loaded beside the static one that this program is linked with:
+ * nothing of the program is in its dynamic symbol table, so the two do not meet.  Functions of the
+ * loaded one are called through pointers only.
  */
 #define _GNU_SOURCE
 #include "harness.h"

@@ -2,19 +2,19 @@
 /*
  * Doorbell (lib/thread/doorbell.h).
  *
- * Promised                                  Tested by
- *   a ring after the ticket ends the sleep,   a_ring_after_the_ticket_ends_the_sleep,
- *   one before it does not                    a_ring_before_the_ticket_does_not
- *   the deadline ends it                      sleeping_ends_at_the_deadline_and_not_before
- *   rings go where the loop says              rings_go_to_the_descriptor, rings_go_to_the_word_again
- *   the descriptor stays the same             the_descriptor_is_made_once
- *   an edge for each ring, without reading    each_ring_is_an_edge (Linux)
- *   ringing keeps errno, and never blocks     ringing_keeps_errno, ringing_a_full_bell_returns
- *   no descriptors: -EMFILE                   no_descriptors_are_told
- *   a child forgets the parent's              a_child_has_a_bell_of_its_own
- *   ring is async-signal-safe                 a_signal_handler_may_ring
- *   order of ring and sleep (TSan), no ring   stress_no_ring_is_lost_on_the_word,
- *   lost                                      stress_no_ring_is_lost_on_the_descriptor (time limit)
+ * Promised                                Tested by
+ *   a ring after the ticket ends the sleep, a_ring_after_the_ticket_ends_the_sleep,
+ *   one before it does not                  a_ring_before_the_ticket_does_not
+ *   the deadline ends it                    sleeping_ends_at_the_deadline_and_not_before
+ *   rings go where the loop says            rings_go_to_the_descriptor, rings_go_to_the_word_again
+ *   the descriptor stays the same           the_descriptor_is_made_once
+ *   an edge for each ring, without reading  each_ring_is_an_edge (Linux)
+ *   ringing keeps errno, and never blocks   ringing_keeps_errno, ringing_a_full_bell_returns
+ *   no descriptors: -EMFILE                 no_descriptors_are_told
+ *   a child forgets the parent's            a_child_has_a_bell_of_its_own
+ *   ring is async-signal-safe               a_signal_handler_may_ring
+ *   order of ring and sleep (TSan), no ring stress_no_ring_is_lost_on_the_word,
+ *   lost                                    stress_no_ring_is_lost_on_the_descriptor (time limit)
  */
 #include "harness.h"
 

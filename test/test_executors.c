@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Executors of one's own, and the options of the global one (CONTRACT K1; shutdown: test_shutdown.c).
+ * Executors of one's own, and the options of the global one (CONTRACT K1; shutdown is in
+ * test_shutdown.c).
  *
  * Promised                                       Tested by (each name begins with k1_)
  *   new: options are checked, and hold           options_out_of_range_are_refused

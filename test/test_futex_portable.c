@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping on a word (lib/thread/futex.h): the implementation for systems without futexes, in a copy of
- * its own below other names.
+ * Sleeping on a word (lib/thread/futex.h): the implementation for systems without futexes, in a
+ * copy of its own below other names.
  *
  * Promised                                  Tested by
  *   the same contract                         test_futex.c, which is included here

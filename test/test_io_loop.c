@@ -2,18 +2,18 @@
 /*
  * Descriptors (include/anysync/io.h) beside others: tasks, callbacks, signals.
  *
- * Promised                                          Tested by
- *   -ECANCELED, nothing is lost                     a_cancelled_read_loses_nothing
- *   -EDEADLK in a callback                          a_callback_cannot_wait_for_a_descriptor
- *   EINTR never reaches the caller                  a_signal_does_not_end_a_read
- *   readiness is seen while the loop is busy        a_busy_loop_still_sees_descriptors
- *   a coroutine suspends and its loop goes on       a_task_that_reads_lets_the_others_run
- *   reading and writing one descriptor at a time    one_descriptor_is_read_and_written_at_once
- *   a loop's thread is never blocked, blocking      readers_of_one_blocking_pipe_never_block_the_loop
- *     descriptors or not                            writers_of_one_blocking_pipe_never_block_the_loop
- *                                                   acceptors_of_one_blocking_socket_never_block_it
- *   many descriptors, readiness against deadlines   stress_a_deadline_never_loses_a_byte
- *                                                   stress_many_pairs_play_ping_pong
+ * Promised                                       Tested by
+ *   -ECANCELED, nothing is lost                  a_cancelled_read_loses_nothing
+ *   -EDEADLK in a callback                       a_callback_cannot_wait_for_a_descriptor
+ *   EINTR never reaches the caller               a_signal_does_not_end_a_read
+ *   readiness is seen while the loop is busy     a_busy_loop_still_sees_descriptors
+ *   a coroutine suspends and its loop goes on    a_task_that_reads_lets_the_others_run
+ *   reading and writing a descriptor at once     one_descriptor_is_read_and_written_at_once
+ *   a loop's thread is never blocked, blocking   readers_of_one_blocking_pipe_never_block_the_loop
+ *     descriptors or not                         writers_of_one_blocking_pipe_never_block_the_loop
+ *                                                acceptors_of_one_blocking_socket_never_block_it
+ *   many descriptors, readiness and deadlines    stress_a_deadline_never_loses_a_byte
+ *                                                stress_many_pairs_play_ping_pong
  *
  * Each call by itself: test_io.c.  What else a cancel cuts: test_cancel.c.
  */
@@ -312,7 +312,8 @@ static void let_go_on(struct anysync_future *one_of_them)
     CHECK(error == 0 || error == -ETIMEDOUT);
 }
 
-/* One byte wakes them all and is for one.  The others must not block the loop: this task writes the next. */
+/* One byte wakes them all and is for one.  The others must not block the loop: this task writes
+ * the next. */
 static void check_shared_read(void)
 {
     for (int kind = 0; kind < KINDS; kind++) {

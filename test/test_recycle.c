@@ -2,8 +2,8 @@
 /*
  * Recycler (lib/thread/recycle.h).
  *
- * The tests take and give through asi_recycle_take_kept() and _give_kept(), so that the shelves work in
- * sanitizer builds too.  What the recycler asks of malloc is counted by the fault hook.
+ * The tests take and give through asi_recycle_take_kept() and _give_kept(), so that the shelves
+ * work in sanitizer builds too.  What the recycler asks of malloc is counted by the fault hook.
  *
  * Promised                                  Tested by
  *   an object given back is taken again       what_was_given_is_taken_again,

@@ -21,7 +21,7 @@
 
 #include <sched.h>
 
-/* One try that finds nothing, or finds something after one look.  Returns whether it looked at all. */
+/* One try that finds nothing, or finds something after one look.  Returns whether it looked. */
 static bool try_once(struct asi_spin *spin, enum asi_spin_policy policy, bool succeed)
 {
     struct asi_look look;

@@ -2,24 +2,24 @@
 /*
  * Deadlines of calls that run a task (include/anysync/task.h, DEADLINES).
  *
- * Contract                                       Tested by
- *   C1 -ETIMEDOUT at the deadline, not before      c1_a_call_ends_at_its_deadline
- *      the same for one that has passed            c1_a_deadline_long_past_ends_the_task
- *      clean-up ends before the call returns       c1_the_clean_up_ends_before_the_call_returns
- *      a value that arrives meanwhile counts       c1_a_value_that_arrives_in_the_clean_up_is_returned
- *      an error that arrives meanwhile does not    c1_a_failure_in_the_clean_up_is_still_a_timeout
- *      up to the grace limit: abandoned            c1_a_task_that_stays_is_abandoned_after_the_grace
- *                                                  c1_a_task_that_stays_is_abandoned_here
- *                                                  c1_a_task_in_a_wait_that_stays_is_abandoned_here
- *                                                  c1_what_a_root_leaves_here_is_abandoned
- *      a negative grace: no time at all            c1_without_grace_a_task_is_abandoned_at_once
- *      the loop of an abandoned task is usable     c1_a_thread_runs_here_again_after_it_abandoned
- *      a task that never began says so, too        c1_a_waiting_task_here_never_begins_after_abandon
- *   C2 nothing writes to the caller's memory       c2_an_abandoned_task_writes_nothing_to_its_caller
- *                                                  c2_a_timed_out_call_leaves_the_result_alone
- *                                                  stress_c2_calls_that_leave_at_any_moment
- *   C4 the nearest counts, the outer is not cut    c4_an_inner_deadline_leaves_the_outer_task_alone
- *                                                  c4_an_outer_deadline_ends_the_inner_task
+ * Contract                                   Tested by
+ *   C1 -ETIMEDOUT at the deadline, not before  c1_a_call_ends_at_its_deadline
+ *      the same for one that has passed        c1_a_deadline_long_past_ends_the_task
+ *      clean-up ends before the call returns   c1_the_clean_up_ends_before_the_call_returns
+ *      a value that arrives meanwhile counts   c1_a_value_that_arrives_in_the_clean_up_is_returned
+ *      an error that arrives meanwhile does not c1_a_failure_in_the_clean_up_is_still_a_timeout
+ *      up to the grace limit: abandoned        c1_a_task_that_stays_is_abandoned_after_the_grace
+ *                                              c1_a_task_that_stays_is_abandoned_here
+ *                                              c1_a_task_in_a_wait_that_stays_is_abandoned_here
+ *                                              c1_what_a_root_leaves_here_is_abandoned
+ *      a negative grace: no time at all        c1_without_grace_a_task_is_abandoned_at_once
+ *      the loop of an abandoned task is usable c1_a_thread_runs_here_again_after_it_abandoned
+ *      a task that never began says so, too    c1_a_waiting_task_here_never_begins_after_abandon
+ *   C2 nothing writes to the caller's memory   c2_an_abandoned_task_writes_nothing_to_its_caller
+ *                                              c2_a_timed_out_call_leaves_the_result_alone
+ *                                              stress_c2_calls_that_leave_at_any_moment
+ *   C4 the nearest counts, the outer is not cut c4_an_inner_deadline_leaves_the_outer_task_alone
+ *                                              c4_an_outer_deadline_ends_the_inner_task
  *
  * Worlds: see worlds[].  Cancelling by hand: test_cancel.c.
  */

@@ -7,7 +7,8 @@
  *   the calls below never block a loop's thread on them, with one exception: what is not a
  *   connected socket is looked at just before the operation, so another thread that takes the data
  *   or the connection in between leaves nothing.  Make listening sockets, and pipes that several
- *   threads read, non-blocking.  Do not close a descriptor that somebody waits for: cancel the waiter first.
+ *   threads read, non-blocking.  Do not close a descriptor that somebody waits for: cancel the
+ *   waiter first.
  *
  * SIGNALS  EINTR never reaches the caller.  Writing to a closed socket gives -EPIPE and no
  *   SIGPIPE; pipes raise it as always.

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Timers: a pairing heap, intrusive, the earliest at the root.
+ *
+ * Arming links a timer in front of the root's children, in constant time.  Most timers are
+ * deadlines of waits that end before: they are disarmed again, which cuts the timer out and pairs
+ * its children.  Only firing has to order anything.  (Fredman, Sedgewick, Sleator and Tarjan, "The
+ * pairing heap", 1986.)
+ */
 #include "loop/timers.h"
 
 #include "base/assert.h"

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shutdowns of one executor that race with submissions and with each other (CONTRACT K1).
+ *
+ * Promised                                       Tested by (each name begins with k1_)
+ *   K1 submissions: run or -ESHUTDOWN            stress_submissions_race_a_shutdown
+ *   many shutdowns at once                       stress_shutdowns_race_each_other
+ *   shutdowns that give up, and starts           stress_shutdowns_that_give_up
+ */
+#include "harness.h"
+
+#include <anysync/typed.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+enum { SUBMITTERS = 4 };
+
+struct race {
+    struct anysync_executor *executor;
+    atomic_int submitting; /* threads */
+    atomic_long began, accepted;
+    long rounds;
+};
+
+ANYSYNC_COROUTINE(void, take_part, (struct race *, race))
+{
+    atomic_fetch_add(&race->began, 1);
+    return anysync_yield();
+}
+
+static void submit_until_done(void *argument, int index)
+{
+    struct race *race = argument;
+
+    for (long i = 0; i < race->rounds; i++) {
+        take_part_future future = {NULL};
+        int error = (i + index) % 2 ? take_part_start_on(race->executor, &future, race)
+                                    : take_part_run_on(race->executor, race);
+        if (error == 0 && future.future)
+            error = take_part_wait(&future, ANYSYNC_FOREVER);
+        take_part_drop(&future);
+        if (error == 0)
+            atomic_fetch_add(&race->accepted, 1);
+        else
+            CHECK_EQ(error, -ESHUTDOWN);
+    }
+    atomic_fetch_sub(&race->submitting, 1);
+}
+
+TEST(k1_stress_submissions_race_a_shutdown)
+{
+    struct race race = {.submitting = SUBMITTERS, .rounds = test_scaled(20000)};
+
+    CHECK_EQ(anysync_executor_new(NULL, &race.executor), 0);
+    struct test_threads *threads = test_threads_start(SUBMITTERS, submit_until_done, &race);
+    while (atomic_load(&race.submitting) > 0) {
+        size_t left = 99;
+        CHECK_EQ(
+                anysync_executor_shutdown(race.executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, &left), 0);
+        CHECK_EQ(left, 0);
+        CHECK_EQ(anysync_executor_start(race.executor), 0);
+        for (int i = 0; i < 10; i++)
+            sched_yield();
+    }
+    test_threads_join(threads);
+    CHECK_EQ(atomic_load(&race.began), atomic_load(&race.accepted));
+    CHECK_GE(atomic_load(&race.began), 1);
+    anysync_executor_unref(race.executor);
+}
+
+static void shut_down_and_start(void *argument, int index)
+{
+    struct race *race = argument;
+
+    for (long i = 0; i < race->rounds; i++) {
+        int error = anysync_executor_shutdown(
+                race->executor, index % 2 ? ANYSYNC_DRAIN : ANYSYNC_CANCEL, ANYSYNC_FOREVER, NULL);
+        CHECK_EQ(error, 0);
+        error = anysync_executor_start(race->executor);
+        CHECK(error == 0 || error == -ESHUTDOWN); /* another is shutting it down again */
+        error = take_part_run_on(race->executor, race);
+        CHECK(error == 0 || error == -ESHUTDOWN || error == -ECANCELED);
+    }
+}
+
+TEST(k1_stress_shutdowns_race_each_other)
+{
+    struct race race = {.rounds = test_scaled(3000)};
+
+    CHECK_EQ(anysync_executor_new(NULL, &race.executor), 0);
+    test_together(SUBMITTERS, shut_down_and_start, &race);
+    anysync_executor_unref(race.executor);
+}
+
+static void shut_down_hastily(void *argument, int index)
+{
+    struct race *race = argument;
+
+    for (long i = 0; i < race->rounds; i++) {
+        size_t left = 99;
+        anysync_time deadline = (i + index) % 3 ? ANYSYNC_POLL : anysync_in_ns(20 * 1000);
+        int error = anysync_executor_shutdown(race->executor, ANYSYNC_CANCEL, deadline, &left);
+        CHECK(error == 0 || error == -ETIMEDOUT);
+        CHECK(error != 0 || left == 0);
+        error = anysync_executor_start(race->executor);
+        CHECK(error == 0 || error == -ESHUTDOWN);
+        error = take_part_run_on(race->executor, race);
+        CHECK(error == 0 || error == -ESHUTDOWN || error == -ECANCELED);
+    }
+}
+
+TEST(k1_stress_shutdowns_that_give_up)
+{
+    struct race race = {.rounds = test_scaled(2000)};
+
+    CHECK_EQ(anysync_executor_new(NULL, &race.executor), 0);
+    test_together(SUBMITTERS, shut_down_hastily, &race);
+    int error = anysync_executor_shutdown(race.executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL);
+    CHECK_EQ(error, 0);
+    CHECK_EQ(anysync_executor_start(race.executor), 0); /* whatever came before */
+    CHECK_EQ(take_part_run_on(race.executor, &race), 0);
+    anysync_executor_unref(race.executor);
+}
