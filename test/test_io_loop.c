@@ -44,7 +44,7 @@ ANYSYNC_COROUTINE(void, in_coroutine, (check_fn *, check))
 /* Pairs to read from [0] and write to [1]. */
 enum kind { PIPE, PIPE_NONBLOCKING, SOCKET, SOCKET_NONBLOCKING, KINDS };
 
-static void open_pair(enum kind kind, int pair[2])
+static void open_pair(int kind, int pair[2])
 {
     if (kind == PIPE || kind == PIPE_NONBLOCKING)
         CHECK_EQ(pipe(pair), 0);

@@ -21,7 +21,7 @@
  *                                                what_never_ran_is_shut_down_at_once
  *   all that tasks did is visible; worker gone   afterwards_the_worker_is_gone
  *   K1 start again works, a hundred times        starts_again_a_hundred_times
- *   shutdowns that race                          test_shutdown_races.c
+ *   shutdowns at a bad moment                    test_shutdown_races.c
  *   executors of one's own                       test_executors.c
  */
 #include "harness.h"

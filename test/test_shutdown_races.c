@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shutdowns of one executor that race with submissions and with each other (CONTRACT K1).
+ * Shutdowns of one executor that come at a bad moment, or race with submissions and with each other
+ * (CONTRACT K1).
  *
  * Promised                                       Tested by (each name begins with k1_)
  *   K1 submissions: run or -ESHUTDOWN            stress_submissions_race_a_shutdown
  *   many shutdowns at once                       stress_shutdowns_race_each_other
  *   shutdowns that give up, and starts           stress_shutdowns_that_give_up
+ *   cancel finds tasks that are ready            cancel_ends_tasks_that_are_ready
+ *   a destructor of its thread may call us       the_workers_last_breath_may_call_us
  */
 #include "harness.h"
 
 #include <anysync/typed.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+
+ANYSYNC_COROUTINE(int, add_one, (int, n))
+{
+    *result = n + 1;
+    return 0;
+}
 
 enum { SUBMITTERS = 4 };
 
@@ -122,4 +132,61 @@ TEST(k1_stress_shutdowns_that_give_up)
     CHECK_EQ(anysync_executor_start(race.executor), 0); /* whatever came before */
     CHECK_EQ(take_part_run_on(race.executor, &race), 0);
     anysync_executor_unref(race.executor);
+}
+
+/* --- at the same moment ----------------------------------------------------------------------- */
+
+ANYSYNC_COROUTINE(void, never_waits, (struct anysync_future *, begun))
+{
+    int error = anysync_future_set(begun, NULL);
+
+    while (!error)
+        error = anysync_yield(); /* always ready, never suspended for long */
+    return error;
+}
+
+TEST(k1_cancel_ends_tasks_that_are_ready)
+{
+    struct anysync_executor *executor;
+    struct anysync_future *begun;
+    never_waits_future task;
+
+    CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
+    CHECK_EQ(anysync_future_new(0, &begun), 0);
+    CHECK_EQ(never_waits_start_on(executor, &task, begun), 0);
+    CHECK_EQ(anysync_future_wait(begun, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_CANCEL, ANYSYNC_FOREVER, NULL), 0);
+    CHECK_EQ(never_waits_wait(&task, ANYSYNC_POLL), -ECANCELED);
+    never_waits_drop(&task);
+    anysync_future_unref(begun);
+    anysync_executor_unref(executor);
+}
+
+static pthread_key_t key;
+static struct anysync_executor *used_late;
+static int late_status = 99;
+
+/* A thread-specific destructor of the user's, which runs when the worker is about to go. */
+static void call_at_the_end(void *value)
+{
+    int sum;
+
+    (void)value;
+    late_status = add_one_run_on(used_late, &sum, 1);
+}
+
+ANYSYNC_COROUTINE(void, leave_a_value)
+{
+    return -pthread_setspecific(key, &key);
+}
+
+TEST(k1_the_workers_last_breath_may_call_us)
+{
+    CHECK_EQ(pthread_key_create(&key, call_at_the_end), 0);
+    CHECK_EQ(anysync_executor_new(NULL, &used_late), 0);
+    CHECK_EQ(leave_a_value_run(), 0);
+    CHECK_EQ(anysync_shutdown(ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+    CHECK_EQ(late_status, 0); /* it came before the shutdown returned */
+    CHECK_EQ(anysync_executor_shutdown(used_late, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+    anysync_executor_unref(used_late);
 }

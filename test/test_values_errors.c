@@ -71,6 +71,20 @@ static void check_error(int code, int value)
     CHECK_EQ(error->line, FIND_LINE);
 }
 
+ANYSYNC_COROUTINE(void, fail_at_once)
+{
+    return anysync_fail(-EBADMSG, "at once");
+}
+
+TEST(b3_the_failing_function_has_the_name_its_author_gave_it)
+{
+    CHECK_EQ(fail_at_once_run(), -EBADMSG);
+    CHECK_STR(anysync_last_error()->function, "fail_at_once");
+    CHECK_STR(anysync_last_error()->frames->function, "fail_at_once");
+    CHECK_EQ(fail_at_once(), -EBADMSG);
+    CHECK_STR(anysync_last_error()->function, "fail_at_once");
+}
+
 /* CALL fails as find() does and leaves `value`, whether the body suspends or not. */
 #define CHECK_FAILURE(call)                                                                        \
     for (int later = 0; later < 2; later++) {                                                      \

@@ -25,8 +25,9 @@
  *   Anything else comes from the system or from the user's own function, unchanged.  The sentence
  *   that belongs to a code is in anysync_last_error() (<anysync/error.h>).
  *
- * TIME  An anysync_time is a moment on the monotonic clock in nanoseconds.  Every call that may
- *   wait takes an absolute deadline as its last argument, so that one deadline covers many calls.
+ * TIME  An anysync_time is a moment on the monotonic clock in nanoseconds.  Calls that wait
+ *   take an absolute deadline as their last argument, so that one deadline covers many calls; only
+ *   anysync_call() and the typed functions, which are plain calls, take none.
  */
 #ifndef ANYSYNC_BASE_H
 #define ANYSYNC_BASE_H

@@ -75,7 +75,7 @@ ANYSYNC_API int anysync_fail_at(int code, const char *function, const char *file
  */
 ANYSYNC_API const struct anysync_error *anysync_last_error(void);
 
-/* The general sentence of a code, as "deadline passed" for -ETIMEDOUT.  A literal; any thread. */
+/* The general sentence of a code, as "the deadline passed" for -ETIMEDOUT.  A literal; any thread. */
 ANYSYNC_API const char *anysync_error_text(int code);
 
 /* The name of a code, as "-ETIMEDOUT"; "0", "ANYSYNC_DONE" or "unknown code" for the others. */
@@ -85,6 +85,7 @@ ANYSYNC_API const char *anysync_error_name(int code);
  * Write ERROR with its chain of callers, one line each, into BUFFER of SIZE bytes.
  *
  *      no page named a.html (-ENOENT)
+ *        failed in load (client.c:17)
  *        in fetch (client.c:41) on anysync
  *        in crawl (client.c:97) on anysync
  *

@@ -12,8 +12,8 @@
  *   parent runs: first use starts a fresh worker there, and futures inherited pending fail with
  *   -EOWNERDEAD.
  *
- * SIGNALS  Threads of the library block all signals; children of fork() made on one of them start
- *   with the mask their program had before.  A handler for SIGSEGV and SIGBUS is installed when the
+ * SIGNALS  Threads of the library block all signals but those of faults; children of fork() made
+ *   on one of them start with the mask their program had before.  A handler for SIGSEGV and SIGBUS is installed when the
  *   first coroutine stack is made, to say in words that a stack overflowed; every other fault goes
  *   to the handler that was there before.
  */
@@ -120,7 +120,7 @@ ANYSYNC_API int anysync_configure(
  *
  * Returns   0  its worker runs.
  *  -ESHUTDOWN  a shutdown is under way and its deadline has not come: wait for that first.
- *     -EAGAIN, -ENOMEM, -EMFILE  the system has no thread, memory or descriptors left.
+ *     -EAGAIN, -ENOMEM  the system has no thread or memory left.
  *
  * Thread  any.   Blocks  for the start of a thread.
  */

@@ -14,7 +14,7 @@
  *   anysync_spawn      a new task and its future, at once; on this loop, or on the worker
  *
  * A loop's callback (libevent calling you on a loop's thread, outside a task) may spawn and
- * anysync_run; it cannot call or await, because nothing there can suspend: -EDEADLK.
+ * anysync_run; it cannot call (-EDEADLK) or await (-EPERM), because nothing there can suspend.
  *
  * ARGUMENTS AND RESULTS  The argument is copied into the task before the call goes on, and the
  *   result is copied out of it at the end.  A caller that gives up at its deadline can leave at

@@ -204,7 +204,7 @@
 #define ASI_SEMICOLON(kind, n, type, name, list) struct name##_arguments
 
 #define ASI_BODY(kind, n, type, name, list) \
-    ASI_UNUSED int name##_body(ASI_BODY_RESULT_##kind(type) ASI_EACH(ASI_PARAMETER, n, list))
+    ASI_UNUSED int name##_asi_body(ASI_BODY_RESULT_##kind(type) ASI_EACH(ASI_PARAMETER, n, list))
 
 #define ASI_DESCRIPTOR_DECLARE(kind, n, type, name, list) \
     ASI_EXTERN const struct anysync_function name##_function;
@@ -214,7 +214,7 @@
     { \
         struct name##_arguments *asi_arguments = (struct name##_arguments *)asi_argument; \
         (void)asi_arguments; \
-        return name##_body(ASI_FROM_##kind(type) ASI_EACH(ASI_TAKEN, n, list)); \
+        return name##_asi_body(ASI_FROM_##kind(type) ASI_EACH(ASI_TAKEN, n, list)); \
     } \
     ASI_UNUSED linkage const struct anysync_function name##_function = { \
         #name, __FILE__, __LINE__, name##_task_body, (n) ? sizeof(struct name##_arguments) : 0, \
@@ -223,12 +223,12 @@
 /* The plain call of the body: into a result of its own, a failure leaves the caller's alone. */
 #define ASI_DIRECT_value(n, type, name, list) \
     type asi_own = ASI_ZERO; \
-    int asi_error = name##_body(&asi_own ASI_EACH(ASI_GIVEN, n, list)); \
+    int asi_error = name##_asi_body(&asi_own ASI_EACH(ASI_GIVEN, n, list)); \
     if (asi_error == 0 && asi_result) \
         *asi_result = asi_own; \
     return asi_error;
 #define ASI_DIRECT_nothing(n, type, name, list) \
-    return name##_body(NULL ASI_EACH(ASI_GIVEN, n, list));
+    return name##_asi_body(NULL ASI_EACH(ASI_GIVEN, n, list));
 
 #define ASI_ARGUMENTS(n, name, list) \
     const struct name##_arguments asi_arguments = {ASI_EACH(ASI_INITIAL, n, list)}; \

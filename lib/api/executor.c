@@ -2,13 +2,11 @@
 /*
  * Executors: start, stop, and the order of both.
  *
- *      IDLE --first use--> RUNNING --shutdown--> STOPPING --worker ends--> STOPPED --start-->
- *      RUNNING
- *        \________________________shutdown______________________________/^
+ *   IDLE --first use--> RUNNING --shutdown--> STOPPING --worker ends--> STOPPED --start--> RUNNING
+ *     \________________________shutdown__________________________________/^
  *
  * START   1. a scheduler, the executor's own if it had one before; 2. opened for letters; 3. the
- *         thread;
- *         4. `open` is published: from now on submissions go straight to the mailbox.
+ *         thread; 4. `open` is published: from now on submissions go straight to the mailbox.
  * STOP    1. `open` is withdrawn: later submissions are refused; 2. a letter asks the loop to stop;
  *         3. the loop ends its tasks, closes the mailbox and returns; 4. the worker gives the
  *         scheduler back, marks the executor STOPPED and completes `stopped`, which shutdown waits
@@ -44,13 +42,14 @@ struct worker {
     struct worker *next;               /* [lock] all of its executor */
     struct anysync_executor *executor; /* [lock] NULL: it was freed */
     struct asi_scheduler *scheduler;   /* [const] */
-    struct anysync_future *stopped;    /* [const] a reference of the worker's */
+    struct anysync_future *stopped;    /* [const] done when its loop has ended; the worker's */
+    struct anysync_future *gone;       /* [const] done when its thread was joined */
     struct asi_thread thread;
     struct anysync_stats before; /* [const] what the scheduler had counted when it was opened */
     unsigned serial;             /* [lock] */
     unsigned waiting;            /* [lock] shutdowns that wait for its end, or have to leave yet */
     bool ended;                  /* [lock] its loop has */
-    bool joined;                 /* [lock] its thread is gone */
+    bool joining;                /* [lock] a shutdown has taken it on itself to join it */
 };
 
 struct anysync_executor {
@@ -101,7 +100,7 @@ static void after_fork(void)
 /* The workers do not exist here: every executor is as it was before first use. */
 static void in_child(void)
 {
-    asi_lock_reset(&lock);
+    asi_lock_give(&lock);
     for (struct anysync_executor *executor = all; executor; executor = executor->next) {
         asi_pointer_set(&executor->open, NULL);
         executor->state = IDLE;
@@ -200,11 +199,20 @@ static void note_end(struct anysync_executor *executor, struct worker *worker)
     }
 }
 
+static void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
+    anysync_future_unref(worker->stopped);
+    anysync_future_unref(worker->gone);
+    asi_free(worker);
+}
+
 static void work(void *argument)
 {
     struct worker *worker = argument;
     struct asi_scheduler *scheduler = worker->scheduler;
-    struct anysync_future *stopped = worker->stopped;
+    struct anysync_future *stopped = anysync_future_ref(worker->stopped);
 
     asi_lock_take(&lock);
     worker->serial = asi_local_serial();
@@ -222,17 +230,10 @@ static void work(void *argument)
         asi_scheduler_give(scheduler);
     if (alone) {
         asi_thread_detach(&worker->thread);
-        asi_free(worker);
+        worker_free(worker);
     }
     asi_future_complete(stopped, 0, NULL); /* from here on worker is of those who wait */
     anysync_future_unref(stopped);
-}
-
-static void worker_free(struct worker *worker)
-{
-    if (worker)
-        anysync_future_unref(worker->stopped);
-    asi_free(worker);
 }
 
 /* [lock] Returns 0 or the error. */
@@ -246,7 +247,8 @@ static int start(struct anysync_executor *executor)
         executor->spare = scheduler->next_free;
     else
         scheduler = asi_scheduler_take();
-    if (!worker || !scheduler || anysync_future_new(0, &worker->stopped) != 0)
+    if (!worker || !scheduler || anysync_future_new(0, &worker->stopped) != 0 ||
+            anysync_future_new(0, &worker->gone) != 0)
         goto fail;
     worker->executor = executor;
     worker->scheduler = scheduler;
@@ -320,17 +322,6 @@ int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *
     }
 }
 
-/* [lock] WORKER has ended, and shutdowns wait for it: join its thread, unless another has.  It only
- * has to complete `stopped`, for which it takes no lock. */
-static void join(struct anysync_executor *executor, struct worker *worker)
-{
-    if (executor->worker == worker)
-        executor->worker = NULL;
-    if (!worker->joined)
-        asi_thread_join(&worker->thread);
-    worker->joined = true;
-}
-
 int anysync_executor_start(struct anysync_executor *executor)
 {
     struct anysync_executor *which = or_global(executor);
@@ -340,7 +331,7 @@ int anysync_executor_start(struct anysync_executor *executor)
     asi_lock_take(&lock);
     enum state state = which->state;
     if (state == STOPPED && which->worker)
-        join(which, which->worker); /* a shutdown has not come to it yet */
+        which->worker = NULL; /* it has ended; who waits for that will join it */
     if (state == IDLE || state == STOPPED)
         error = start(which);
     asi_lock_give(&lock);
@@ -371,37 +362,57 @@ static struct worker *ask_to_stop(struct anysync_executor *executor, enum asi_st
     return worker;
 }
 
-/* A shutdown that waited for WORKER leaves; GAVE_UP: it came to its deadline before the end.  The
- * last one frees an ended worker.  Returns how many tasks are left. */
-static size_t leave(struct anysync_executor *executor, struct worker *worker, bool gave_up)
+/* WORKER has ended: join its thread, or wait until another shutdown has.  Not under the lock: on
+ * its way out the thread runs its users' destructors, and they may call us. */
+static void see_off(struct worker *worker, enum asi_world world, bool mine)
+{
+    if (mine) {
+        asi_thread_join(&worker->thread);
+        asi_future_complete(worker->gone, 0, NULL);
+    } else {
+        (void)asi_wait_out(world, worker->gone, ANYSYNC_FOREVER);
+    }
+}
+
+/* A shutdown in WORLD that waited for WORKER leaves; GAVE_UP: it came to its deadline before the
+ * end.  The last one frees an ended worker.  Returns how many tasks are left. */
+static size_t leave(struct anysync_executor *executor, struct worker *worker, enum asi_world world,
+        bool gave_up)
 {
     size_t left = 0;
 
     asi_lock_take(&lock);
-    if (worker->ended) {
-        join(executor, worker);
-    } else {
+    bool ended = worker->ended;
+    bool mine = ended && !worker->joining;
+    worker->joining = worker->joining || mine;
+    if (!ended) { /* and so it will not miss us */
         left = (size_t)(asi_counter_get(&worker->scheduler->live_shown) - worker->before.live);
-        if (gave_up && executor->worker == worker) { /* leave it behind */
-            executor->worker = NULL;
-            executor->state = STOPPED;
-        }
+        worker->waiting--;
     }
-    bool last = --worker->waiting == 0 && worker->joined;
+    if ((ended || gave_up) && executor->worker == worker) {
+        executor->worker = NULL;
+        executor->state = STOPPED; /* or it is left behind */
+    }
+    asi_lock_give(&lock);
+
+    if (!ended)
+        return left;
+    see_off(worker, world, mine);
+    asi_lock_take(&lock);
+    bool last = --worker->waiting == 0;
     asi_lock_give(&lock);
     if (last)
-        asi_free(worker);
-    return left;
+        worker_free(worker);
+    return 0;
 }
 
 static int wait_for_stop(struct anysync_executor *executor, struct worker *worker,
         struct anysync_future *stopped, anysync_time deadline, size_t *ret_left)
 {
-    enum asi_world world = asi_world();
-    int error =
-            asi_wait_one(world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, stopped, deadline);
+    enum asi_world world = asi_world() == ASI_WORLD_TASK ? ASI_WORLD_TASK : ASI_WORLD_THREAD;
+    int error = asi_wait_one(world, stopped, deadline);
 
-    *ret_left = leave(executor, worker, error == -ETIMEDOUT);
+    *ret_left = leave(executor, worker, world, error == -ETIMEDOUT);
     if (error == -ETIMEDOUT)
         return asi_call_fails(error, "executor \"%s\" did not stop in time: %zu tasks are left",
                 executor->options.name, *ret_left);

@@ -48,6 +48,7 @@ struct asi_slab {
 struct asi_class {
     size_t size;           /* [const] bytes of each stack; 0: this class is not used yet */
     struct asi_list slabs; /* [lock] those with cold stacks */
+    struct asi_list full;  /* [lock] the others: reachable, for leak checkers */
     struct asi_coro *warm; /* [lock] */
     unsigned warm_count;   /* [lock] */
 };
@@ -69,7 +70,7 @@ static void after_fork(void)
 
 static void in_child(void)
 {
-    asi_lock_reset(&lock);
+    asi_lock_give(&lock);
 }
 
 static void prepare(void)
@@ -88,6 +89,7 @@ static struct asi_class *class_of(size_t size)
         if (class_->size == 0) {
             class_->size = size;
             asi_list_init(&class_->slabs);
+            asi_list_init(&class_->full);
         }
         if (class_->size == size)
             return class_;
@@ -158,8 +160,10 @@ static struct asi_coro *wake_up(struct asi_slab *slab, const char **ret_why)
     if (!guard(slab, index, ret_why))
         return NULL;
     slab->cold &= slab->cold - 1;
-    if (slab->cold == 0)
+    if (slab->cold == 0) {
         asi_list_remove(&slab->list);
+        asi_list_add(&slab->class_->full, &slab->list);
+    }
 
     char *low = slab->base + index * (ASI_GUARD_SIZE + size) + ASI_GUARD_SIZE;
     size_t room = (sizeof(struct asi_coro) + 63) & ~(size_t)63;
@@ -192,8 +196,10 @@ static void put_to_sleep(struct asi_coro *coro)
     VALGRIND_STACK_DEREGISTER(coro->valgrind_id);
 #endif
     (void)madvise(low, slab->class_->size, MADV_DONTNEED); /* coro itself is gone now */
-    if (slab->cold == 0)
+    if (slab->cold == 0) {
+        asi_list_remove(&slab->list);
         asi_list_add(&slab->class_->slabs, &slab->list);
+    }
     slab->cold |= (uint64_t)1 << index;
     if (slab->cold == UINT64_MAX)
         slab_free(slab);

@@ -72,6 +72,8 @@ static struct asi_error *own_copy(struct asi_error *error)
     memcpy(copy, error, sizeof(*copy));
     asi_refs_init(&copy->refs, 1);
     copy->shown.message = copy->message;
+    if (error->shown.function == error->function)
+        copy->shown.function = copy->function;
     for (int i = 0; i < copy->frame_count; i++) {
         copy->frames[i].thread = copy->threads[i];
         copy->frames[i].outer = i + 1 < copy->frame_count ? &copy->frames[i + 1] : NULL;
@@ -122,11 +124,6 @@ void asi_error_after_fork(void)
     asi_lock_give(&hook_lock);
 }
 
-void asi_error_in_child(void)
-{
-    asi_lock_reset(&hook_lock);
-}
-
 struct asi_slot asi_slot(void)
 {
     struct asi_scheduler *scheduler = asi_scheduler_here();
@@ -159,6 +156,22 @@ int asi_call_fails(int code, const char *format, ...)
     return code;
 }
 
+/* The body of a typed function has a name of its own; what its author wrote is shown. */
+static void show_function(struct asi_error *error, const char *function)
+{
+    static const char suffix[] = "_asi_body"; /* <anysync/typed.h> */
+    size_t length = strlen(function);
+    size_t shown = length - (sizeof(suffix) - 1);
+
+    error->shown.function = function;
+    if (length < sizeof(suffix) || strcmp(function + shown, suffix) != 0 ||
+            shown >= sizeof(error->function))
+        return;
+    memcpy(error->function, function, shown);
+    error->function[shown] = '\0';
+    error->shown.function = error->function;
+}
+
 int anysync_fail_at(
         int code, const char *function, const char *file, int line, const char *format, ...)
 {
@@ -169,7 +182,7 @@ int anysync_fail_at(
     struct asi_error *error = asi_error_new_list(code, ANYSYNC_ORIGIN_TASK, format, values);
     va_end(values);
     if (error) {
-        error->shown.function = function;
+        show_function(error, function);
         error->shown.file = file;
         error->shown.line = line;
     }

@@ -15,7 +15,12 @@
 
 #include <stdarg.h>
 
-enum { ASI_MESSAGE_SIZE = 512, ASI_MOST_FRAMES = 12, ASI_THREAD_NAME_SIZE = 16 };
+enum {
+    ASI_MESSAGE_SIZE = 512,
+    ASI_MOST_FRAMES = 12,
+    ASI_THREAD_NAME_SIZE = 16,
+    ASI_FUNCTION_NAME_SIZE = 64
+};
 
 struct asi_error {
     struct anysync_error shown; /* first: users get a pointer to it */
@@ -24,6 +29,7 @@ struct asi_error {
     struct anysync_frame frames[ASI_MOST_FRAMES];
     char threads[ASI_MOST_FRAMES][ASI_THREAD_NAME_SIZE]; /* the frames' thread names */
     char message[ASI_MESSAGE_SIZE];
+    char function[ASI_FUNCTION_NAME_SIZE]; /* shown.function of a typed one */
 };
 
 /* Where the last failure of a task or thread is noted. */
@@ -57,7 +63,6 @@ int asi_call_fails(int code, const char *format, ...) ANYSYNC_PRINTF(2, 3);
 void asi_error_prepare(void);
 void asi_error_before_fork(void);
 void asi_error_after_fork(void);
-void asi_error_in_child(void);
 
 /* Tell the hook of an error that nobody collected. */
 void asi_error_report(

@@ -36,8 +36,8 @@ static void after_fork(void)
  * calling thread's own loop stays as it is: its coroutine may call exec() or _exit(). */
 static void in_child(void)
 {
-    asi_lock_reset(&lock);
-    asi_error_in_child();
+    asi_lock_give(&lock);
+    asi_error_after_fork();
     for (struct asi_scheduler *scheduler = all; scheduler; scheduler = scheduler->next_all) {
         if (scheduler != asi_local.scheduler)
             asi_poller_in_child(&scheduler->poller);

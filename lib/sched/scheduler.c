@@ -71,14 +71,18 @@ void asi_scheduler_ask_stop(struct asi_scheduler *scheduler, enum asi_stopping h
     asi_scheduler_post(scheduler, letter);
 }
 
+static struct anysync_task *next_ready(struct anysync_task *task);
+
 void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
 {
     if (how > scheduler->stopping)
         scheduler->stopping = how;
     if (how != ASI_STOP_CANCEL)
         return;
-    /* New tasks are cancelled when they begin.  A cancel only makes tasks ready: nothing runs
-     * here. */
+    /* New tasks are cancelled when they begin; ready ones hear of it at their next wait. */
+    for (struct anysync_task *task = scheduler->ready_head; task; task = next_ready(task))
+        task->cancelled = true;
+    /* A cancel only makes tasks ready: nothing runs here. */
     struct asi_list *node = scheduler->suspended.next;
     while (node != &scheduler->suspended) {
         struct asi_list *next = node->next; /* a cancel may take the task out of the list */

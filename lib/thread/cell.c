@@ -6,8 +6,7 @@
  *   `head` is a LIFO chain of links, or DONE.  Nothing is unlinked from the middle: who wants to
  *   remove links takes the whole chain, drops those without an owner, and puts the others back.
  *
- *       NULL --join--> l1 --join--> l2 -> l1 --complete--> DONE     (l2, l1 are the completer's
- *       now)
+ *       NULL --join--> l1 --join--> l2 -> l1 --complete--> DONE   (l2, l1 are the completer's now)
  *                                      \--sweep--> NULL --put back--> l2   (l1 had no owner: freed)
  *
  *   Each link's `owner` settles between completer and waiter who was first, in one exchange: the

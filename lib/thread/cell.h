@@ -7,8 +7,7 @@
  * without an owner, until somebody who holds the list finds it.
  *
  *              | complete | join | leave |   "-": may run at the same time
- *   complete   |    X     |  -   |   -   |   "X": not at all: a cell is completed once (claim it
- *              first)
+ *   complete   |    X     |  -   |   -   |   "X": not at all: a cell is done once (claim it first)
  *   join       |    -     |  -   |   -   |   leave: each link once, by its waiter
  *   leave      |    -     |  -   |   -   |
  *

@@ -36,7 +36,7 @@ static void after_fork(void)
 static void in_child(void)
 {
     asi_fork_generation++;
-    asi_lock_reset(&lock);
+    asi_lock_give(&lock);
     asi_recycle_in_child();
     for (unsigned i = 0; i < part_count; i++)
         parts[i]->in_child();

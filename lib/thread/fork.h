@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork(): the library's locks are taken before it and given back after it, in the parent; in the
- * child they are fresh, and a generation counter tells what was inherited from what was made there.
+ * fork(): the library's locks are taken before it and given back after it, in parent and child; so
+ * the child finds nothing half done.  A generation counter tells there what was inherited from what
+ * was made since.
  */
 #ifndef ASI_THREAD_FORK_H
 #define ASI_THREAD_FORK_H

@@ -4,7 +4,7 @@
  * while user code runs, and none is taken between a caller and a running worker.
  *
  * Lock order: executor before pool before recycle.  fork() takes them in that order
- * (thread/fork.h).
+ * (thread/fork.h); parent and child both give them back, as in both it is the same thread's copy.
  */
 #ifndef ASI_THREAD_LOCK_H
 #define ASI_THREAD_LOCK_H
@@ -43,12 +43,6 @@ static inline void asi_lock_give(struct asi_lock *lock)
     int error = pthread_mutex_unlock(&lock->mutex);
 
     ASI_ASSERT(error == 0, "a lock could not be given back");
-}
-
-/* In a forked child: the threads that might have held it are gone. */
-static inline void asi_lock_reset(struct asi_lock *lock)
-{
-    *lock = (struct asi_lock)ASI_LOCK_INIT;
 }
 
 #endif

@@ -137,5 +137,5 @@ void asi_recycle_after_fork(void)
 void asi_recycle_in_child(void)
 {
     for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
-        asi_lock_reset(&depots[kind].lock);
+        asi_lock_give(&depots[kind].lock);
 }

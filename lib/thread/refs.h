@@ -4,9 +4,10 @@
  *
  * ORDERING
  *   R1  add             relaxed  a new reference is made from one that exists: nothing is
- *   published. R2  is_one, load    acquire  seeing 1 means that the only reference is ours: nobody
- *       can add one, so no read-modify-write is needed.  Acquire pairs with the R3 of those who
- *       dropped before.
+ *       published.
+ *   R2  is_one, load    acquire  seeing 1 means that the only reference is ours: nobody can add
+ *       one, so no read-modify-write is needed.  Acquire pairs with the R3 of those who dropped
+ *       before.
  *   R3  drop, subtract  acq_rel  release: what this holder did is over before the count falls;
  *       acquire: the last one sees all of that before it frees.  (One acq_rel in place of release
  *       plus an acquire fence: ThreadSanitizer does not understand fences.)
