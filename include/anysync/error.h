@@ -75,7 +75,7 @@ ANYSYNC_API int anysync_fail_at(int code, const char *function, const char *file
  */
 ANYSYNC_API const struct anysync_error *anysync_last_error(void);
 
-/* The general sentence of a code, as "the deadline passed" for -ETIMEDOUT.  A literal; any thread. */
+/* The general sentence of a code: "the deadline passed" for -ETIMEDOUT.  Literal; any thread. */
 ANYSYNC_API const char *anysync_error_text(int code);
 
 /* The name of a code, as "-ETIMEDOUT"; "0", "ANYSYNC_DONE" or "unknown code" for the others. */
