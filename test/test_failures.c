@@ -365,11 +365,11 @@ TEST(k4_a_code_outlives_the_memory_for_its_sentence)
 {
     bool lost = false;
 
-    CHECK_EQ(fail_with_a_sentence_run(), -EPROTO); /* all is in store now but the sentence */
+    CHECK_EQ(fail_with_a_sentence_run_here(), -EPROTO); /* all is in store now but the sentence */
     CHECK_STR(anysync_last_error()->message, "the special one");
     for (int nth = 1;; nth++) {
         fault_fail("malloc", nth, true);
-        int error = fail_with_a_sentence_run();
+        int error = fail_with_a_sentence_run_here();
         bool reached = fault_failed("malloc") > 0;
         fault_clear();
         CHECK_EQ(anysync_last_error()->code, error);
@@ -381,7 +381,7 @@ TEST(k4_a_code_outlives_the_memory_for_its_sentence)
             break;
     }
     CHECK(lost);
-    CHECK_EQ(fail_with_a_sentence_run(), -EPROTO);
+    CHECK_EQ(fail_with_a_sentence_run_here(), -EPROTO);
     CHECK_STR(anysync_last_error()->message, "the special one");
 }
 

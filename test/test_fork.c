@@ -95,12 +95,14 @@ static int use_everything(void *argument)
     return 0;
 }
 
-/* FUNCTION ends with status 0 in a child. */
+/* FUNCTION ends with status 0 in a child.  The thread sanitizer does not follow locks and switches
+ * in a child that was forked with more than one thread, and takes what they order for races. */
 static void check_child(int (*function)(void *argument), void *argument)
 {
     struct test_child child = test_child(function, argument);
+    bool confused = TEST_TSAN && child.status == 66 && strstr(child.errors, "data race");
 
-    if (!child.exited || child.status != 0)
+    if (!child.exited || (child.status != 0 && !confused))
         test_fail(TEST_HERE, "child: status %d, signal %d: %s", child.status, child.signal,
                 child.errors);
     free(child.errors);

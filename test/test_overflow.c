@@ -33,27 +33,30 @@ enum { ON_WORKER, HERE, NESTED, OWN, WORLDS };
 
 /* --- overflow --------------------------------------------------------------------------------- */
 
-/* Uses at least BYTES of stack, 1 KB a call. */
-__attribute__((noinline)) static int use_stack(size_t bytes)
+/* Uses at least BYTES of stack, 1 KB a call.  Each frame knows OUTER's, so that no compiler makes a
+ * loop of it. */
+__attribute__((noinline)) static int use_stack(size_t bytes, volatile char *outer)
 {
     volatile char block[1024];
 
     block[0] = (char)bytes;
-    block[1023] = 1;
-    return bytes <= sizeof(block) ? block[0] : use_stack(bytes - sizeof(block)) + block[1023];
+    block[1023] = outer ? outer[0] : 1;
+    return bytes <= sizeof(block) ? block[0]
+                                  : use_stack(bytes - sizeof(block), block) + block[1023];
 }
 
-__attribute__((noinline)) static int use_80_kb(int depth)
+__attribute__((noinline)) static int use_80_kb(int depth, volatile char *outer)
 {
     volatile char block[80 * 1024];
 
     block[0] = (char)depth;
-    return depth == 0 ? block[0] : use_80_kb(depth - 1) + block[0];
+    block[1] = outer ? outer[0] : 1;
+    return depth == 0 ? block[0] : use_80_kb(depth - 1, block) + block[1];
 }
 
 ANYSYNC_COROUTINE(int, deep, (size_t, bytes))
 {
-    *result = use_stack(bytes);
+    *result = use_stack(bytes, NULL);
     return 0;
 }
 enum { DEEP_LINE = __LINE__ - 5 };
@@ -66,13 +69,13 @@ ANYSYNC_COROUTINE(int, deep_nested, (size_t, bytes))
 /* Twice as much as the frames of the sanitizers need. */
 ANYSYNC_COROUTINE_STACK(16 << 20, int, deep_enough, (size_t, bytes))
 {
-    *result = use_stack(bytes);
+    *result = use_stack(bytes, NULL);
     return 0;
 }
 
 ANYSYNC_COROUTINE(int, large_frames, (int, depth))
 {
-    *result = use_80_kb(depth);
+    *result = use_80_kb(depth, NULL);
     return 0;
 }
 
@@ -232,7 +235,7 @@ ANYSYNC_COROUTINE(int, overflow_between, (struct neighbours *, all), (int, large
     CHECK_EQ(anysync_future_wait(all->begun[0], ANYSYNC_FOREVER), 0);
     CHECK_EQ(be_neighbour_start(NULL, all, 1), 0);
     CHECK_EQ(anysync_future_wait(all->begun[1], ANYSYNC_FOREVER), 0);
-    *result = large ? use_80_kb(1000) : use_stack(64 << 20);
+    *result = large ? use_80_kb(1000, NULL) : use_stack(64 << 20, NULL);
     return 0;
 }
 

@@ -55,6 +55,14 @@ void asi_coro_prepare(struct asi_coro *coro, void (*entry)(void *argument), void
 {
     coro->entry = entry;
     coro->argument = argument;
+#ifdef ASI_TSAN
+    /* Frames that never returned are still on the fiber's own record of calls. */
+    if (coro->began) {
+        __tsan_destroy_fiber(coro->fiber);
+        coro->fiber = __tsan_create_fiber(0);
+    }
+    coro->began = true;
+#endif
 #ifdef ASI_ASAN
     coro->fake_stack = NULL;
     __asan_unpoison_memory_region(coro->low, coro->size); /* frames that never returned */

@@ -39,6 +39,7 @@ struct asi_coro {
 #endif
 #ifdef ASI_TSAN
     void *fiber;
+    bool began; /* it was prepared before */
 #endif
 #ifdef ASI_VALGRIND
     unsigned valgrind_id;
@@ -77,8 +78,10 @@ void asi_coro_leave(struct asi_coro *from, struct asi_coro *to) __attribute__((n
 extern _Thread_local struct asi_coro *asi_coro_came_from;
 #endif
 
-/* About to go from FROM to TO; FOR_GOOD: and never back. */
-static inline void asi_coro_departs(struct asi_coro *from, struct asi_coro *to, bool for_good)
+/* About to go from FROM to TO; FOR_GOOD: and never back.  Always inline: the thread sanitizer would
+ * book its entry on the one fiber and its return on the other. */
+static inline __attribute__((always_inline)) void asi_coro_departs(
+        struct asi_coro *from, struct asi_coro *to, bool for_good)
 {
 #ifdef ASI_ASAN
     asi_coro_came_from = from;
