@@ -13,9 +13,9 @@
  *   -EOWNERDEAD.
  *
  * SIGNALS  Threads of the library block all signals but those of faults; children of fork() made
- *   on one of them start with the mask their program had before.  A handler for SIGSEGV and SIGBUS is installed when the
- *   first coroutine stack is made, to say in words that a stack overflowed; every other fault goes
- *   to the handler that was there before.
+ *   on one of them start with the mask their program had before.  A handler for SIGSEGV and SIGBUS
+ *   is installed when the first coroutine stack is made, to say in words that a stack overflowed;
+ *   every other fault goes to the handler that was there before.
  */
 #ifndef ANYSYNC_EXECUTOR_H
 #define ANYSYNC_EXECUTOR_H
