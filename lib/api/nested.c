@@ -53,19 +53,19 @@ static void unmake_loop(struct asi_scheduler *scheduler)
 int asi_run_nested(struct anysync_task *task, void *ret_result, anysync_time deadline)
 {
     struct asi_scheduler *here = asi_scheduler_here();
+    struct asi_scheduler *scheduler = make_loop(task, &here->options);
     bool abandoned;
 
-    anysync_future_ref(&task->future);
-    struct asi_scheduler *scheduler = make_loop(task, &here->options);
     int error = scheduler ? asi_thread_start(
                                     &scheduler->thread, here->options.name, run_nested, scheduler)
                           : -ENOMEM;
     if (error) {
         if (scheduler)
             unmake_loop(scheduler);
-        anysync_future_unref(&task->future);
-        return asi_call_fails(error, "no thread for the nested run of task \"%s\": %s",
+        error = asi_call_fails(error, "no thread for the nested run of task \"%s\": %s",
                 asi_task_name(task), anysync_error_text(error));
+        anysync_future_unref(&task->future); /* the loop's reference */
+        return error;
     }
     int status = asi_run_finish(
             ASI_WORLD_THREAD, task, ret_result, deadline, here->options.grace_ns, &abandoned);

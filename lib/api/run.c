@@ -6,7 +6,9 @@
  * cancelled, ask the task to end, wait for that, but no longer than the grace time; then collect
  * what there is.  Only how the task gets to its loop, and how the caller waits, differ.
  *
- * Each function borrows its task and takes the reference for the loop itself.
+ * Each function is given two references to its task.  The caller's is borrowed; the loop's goes to
+ * the loop with the task, or is dropped when the task does not get there.  Whoever makes a task
+ * sets its count once, for all who will hold it: no reference is added between making and running.
  */
 #include "api/run.h"
 
@@ -53,28 +55,26 @@ int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_re
             anysync_error_text(error));
 }
 
-/* The loop's own reference, for a task that is about to be given to one. */
-static void hand_over(struct anysync_task *task)
+/* TASK does not get to a loop: drop the loop's reference.  Returns ERROR. */
+static int keep_back(struct anysync_task *task, int error)
 {
-    anysync_future_ref(&task->future);
+    anysync_future_unref(&task->future);
+    return error;
 }
 
 static int submit(struct anysync_executor *executor, struct anysync_task *task)
 {
-    hand_over(task);
     int error = asi_executor_submit(executor, task);
-    if (error)
-        anysync_future_unref(&task->future);
-    return error;
+
+    return ASI_UNLIKELY(error) ? keep_back(task, error) : 0;
 }
 
 /* On a loop's thread: TASK joins it. */
 static int add_here(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
     if (scheduler->generation != asi_fork_generation)
-        return asi_call_fails(
-                -EOWNERDEAD, "the loop belongs to the process this one was forked from");
-    hand_over(task);
+        return keep_back(task, asi_call_fails(-EOWNERDEAD,
+                                       "the loop belongs to the process this one was forked from"));
     task->scheduler = scheduler;
     asi_scheduler_add(scheduler, task);
     return 0;
@@ -87,17 +87,24 @@ int asi_start(struct anysync_task *task)
     return here ? add_here(here, task) : submit(NULL, task);
 }
 
+int asi_start_on(struct anysync_executor *executor, struct anysync_task *task)
+{
+    return asi_executor_is_here(executor) ? asi_start(task) : submit(executor, task);
+}
+
 int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline)
 {
     struct asi_scheduler *here = asi_scheduler_here();
 
     if (asi_world() != ASI_WORLD_TASK)
-        return asi_call_fails(-EPERM,
-                "only a coroutine can await task \"%s\": use anysync_run() or anysync_call()",
-                asi_task_name(task));
+        return keep_back(
+                task, asi_call_fails(-EPERM,
+                              "only a coroutine can await task \"%s\": use anysync_run() or "
+                              "anysync_call()",
+                              asi_task_name(task)));
     int error = asi_wait_checkpoint();
     if (error)
-        return asi_call_fails(error, NULL);
+        return keep_back(task, asi_call_fails(error, NULL));
     error = add_here(here, task);
     if (error)
         return error;
@@ -112,9 +119,11 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
     if (asi_executor_is_here(executor)) {
         if (world == ASI_WORLD_TASK)
             return asi_await(task, ret_result, deadline);
-        return asi_call_fails(-EDEADLK,
-                "a callback of the loop cannot wait for task \"%s\" of the same loop: spawn it",
-                asi_task_name(task));
+        return keep_back(task,
+                asi_call_fails(-EDEADLK,
+                        "a callback of the loop cannot wait for task \"%s\" of the same loop: "
+                        "spawn it",
+                        asi_task_name(task)));
     }
     int error = submit(executor, task);
     if (error)
@@ -149,10 +158,12 @@ int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline)
             return asi_await(task, ret_result, deadline);
         break; /* a callback cannot suspend */
     case ANYSYNC_NESTED_ERROR:
-        return asi_call_fails(-EDEADLK,
-                "anysync_run() of task \"%s\" on worker \"%s\" would block it: use anysync_await() "
-                "or anysync_call(), or let the executor's option nested allow it",
-                asi_task_name(task), here->options.name);
+        return keep_back(task,
+                asi_call_fails(-EDEADLK,
+                        "anysync_run() of task \"%s\" on worker \"%s\" would block it: use "
+                        "anysync_await() or anysync_call(), or let the executor's option nested "
+                        "allow it",
+                        asi_task_name(task), here->options.name));
     case ANYSYNC_NESTED_THREAD:
         break;
     }
@@ -181,7 +192,6 @@ static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, 
 
     options.name = name;
     asi_scheduler_open(scheduler, ASI_LOOP_HERE, &options);
-    hand_over(task);
     task->scheduler = scheduler;
     scheduler->root = task;
     asi_scheduler_add(scheduler, task);
@@ -196,13 +206,13 @@ static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, 
 int asi_run_here(struct anysync_task *task, void *ret_result, anysync_time deadline)
 {
     if (asi_scheduler_here())
-        return asi_call_fails(-EDEADLK,
-                "this thread runs a loop already, so task \"%s\" cannot run on another one here: "
-                "use "
-                "anysync_await(), anysync_call() or anysync_run()",
-                asi_task_name(task));
+        return keep_back(task,
+                asi_call_fails(-EDEADLK,
+                        "this thread runs a loop already, so task \"%s\" cannot run on another "
+                        "one here: use anysync_await(), anysync_call() or anysync_run()",
+                        asi_task_name(task)));
     struct asi_scheduler *scheduler = here_loop();
     if (!scheduler)
-        return asi_call_fails(-ENOMEM, "no memory for a loop");
+        return keep_back(task, asi_call_fails(-ENOMEM, "no memory for a loop"));
     return run_loop(scheduler, task, ret_result, deadline);
 }

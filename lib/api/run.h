@@ -7,15 +7,18 @@
 
 #include <anysync/task.h>
 
-/* Run TASK and wait for it, in the way of each name (<anysync/task.h>). */
+/* Run TASK and wait for it, in the way of each name (<anysync/task.h>).  Consumes one reference,
+ * the loop's; borrows another. */
 int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline);
 int asi_run_here(struct anysync_task *task, void *ret_result, anysync_time deadline);
 int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline);
 int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, void *ret_result,
         anysync_time deadline);
 
-/* Start TASK on this thread's loop, or without one on the global executor. */
+/* Start TASK (consumes one reference, the loop's, also on failure; perhaps the only one) on this
+ * thread's loop, or without one on the global executor; _on: on EXECUTOR. */
 int asi_start(struct anysync_task *task);
+int asi_start_on(struct anysync_executor *executor, struct anysync_task *task);
 
 /* Run TASK, which was given to the loop of a fresh thread, in nested.c. */
 int asi_run_nested(struct anysync_task *task, void *ret_result, anysync_time deadline);

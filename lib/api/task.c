@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SMALL = 256 };
+enum { SMALL = 256, CALLERS_AND_LOOPS = 2 /* references */ };
 
 static void check_function(const struct anysync_function *function, const void *argument)
 {
@@ -21,10 +21,11 @@ static void check_function(const struct anysync_function *function, const void *
             argument || function->argument_size == 0, "the function takes an argument: NULL given");
 }
 
-static struct anysync_task *make(const struct anysync_function *function, const void *argument)
+static struct anysync_task *make(
+        const struct anysync_function *function, const void *argument, uint32_t refs)
 {
     check_function(function, argument);
-    struct anysync_task *task = asi_task_new(function, argument, 1);
+    struct anysync_task *task = asi_task_new(function, argument, refs);
     if (!task)
         asi_call_fails(-ENOMEM, "no memory for a task of %s", function->name);
     return task;
@@ -33,7 +34,7 @@ static struct anysync_task *make(const struct anysync_function *function, const 
 int anysync_run(const struct anysync_function *function, const void *argument, void *ret_result,
         anysync_time deadline)
 {
-    struct anysync_task *task = make(function, argument);
+    struct anysync_task *task = make(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -45,7 +46,7 @@ int anysync_run(const struct anysync_function *function, const void *argument, v
 int anysync_run_here(const struct anysync_function *function, const void *argument,
         void *ret_result, anysync_time deadline)
 {
-    struct anysync_task *task = make(function, argument);
+    struct anysync_task *task = make(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -57,7 +58,7 @@ int anysync_run_here(const struct anysync_function *function, const void *argume
 int anysync_await(const struct anysync_function *function, const void *argument, void *ret_result,
         anysync_time deadline)
 {
-    struct anysync_task *task = make(function, argument);
+    struct anysync_task *task = make(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -69,7 +70,7 @@ int anysync_await(const struct anysync_function *function, const void *argument,
 int anysync_run_on(struct anysync_executor *executor, const struct anysync_function *function,
         const void *argument, void *ret_result, anysync_time deadline)
 {
-    struct anysync_task *task = make(function, argument);
+    struct anysync_task *task = make(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -118,43 +119,41 @@ int anysync_call(const struct anysync_function *function, const void *argument, 
 
 /* --- start now, collect later ----------------------------------------------------------------- */
 
-static int start_on(bool anywhere, struct anysync_executor *executor, struct anysync_task *task)
+/* TASK has a reference for the loop and, if RET_FUTURE, one that becomes the caller's future. */
+static int start(bool anywhere, struct anysync_executor *executor, struct anysync_task *task,
+        struct anysync_future **ret_future)
 {
-    if (anywhere)
-        return asi_start(task);
-    if (asi_executor_is_here(executor))
-        return asi_start(task);
-    anysync_future_ref(&task->future);
-    int error = asi_executor_submit(executor, task);
+    int error = anywhere ? asi_start(task) : asi_start_on(executor, task);
+
+    /* Without RET_FUTURE the task may be gone by now. */
+    if (!ret_future)
+        return error;
     if (error)
         anysync_future_unref(&task->future);
+    else
+        *ret_future = &task->future;
     return error;
 }
 
-/* TASK's one reference (consumed) becomes the caller's future, if it wants one. */
-static int spawn(bool anywhere, struct anysync_executor *executor, struct anysync_task *task,
+static int spawn(bool anywhere, struct anysync_executor *executor,
+        const struct anysync_function *function, const void *argument,
         struct anysync_future **ret_future)
 {
-    if (!task)
-        return -ENOMEM;
-    int error = start_on(anywhere, executor, task);
-    if (!error && ret_future)
-        *ret_future = &task->future;
-    else
-        anysync_future_unref(&task->future);
-    return error;
+    struct anysync_task *task = make(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
+
+    return task ? start(anywhere, executor, task, ret_future) : -ENOMEM;
 }
 
 int anysync_spawn(const struct anysync_function *function, const void *argument,
         struct anysync_future **ret_future)
 {
-    return spawn(true, NULL, make(function, argument), ret_future);
+    return spawn(true, NULL, function, argument, ret_future);
 }
 
 int anysync_spawn_on(struct anysync_executor *executor, const struct anysync_function *function,
         const void *argument, struct anysync_future **ret_future)
 {
-    return spawn(false, executor, make(function, argument), ret_future);
+    return spawn(false, executor, function, argument, ret_future);
 }
 
 /* --- task objects ----------------------------------------------------------------------------- */
@@ -162,7 +161,7 @@ int anysync_spawn_on(struct anysync_executor *executor, const struct anysync_fun
 int anysync_task_new(const struct anysync_function *function, const void *argument,
         const char *name, struct anysync_task **ret_task)
 {
-    struct anysync_task *task = make(function, argument);
+    struct anysync_task *task = make(function, argument, 1);
 
     if (!task)
         return -ENOMEM;
@@ -188,13 +187,14 @@ struct anysync_task *anysync_task_unref(struct anysync_task *task)
     return NULL;
 }
 
-/* The right to use TASK, which is given once. */
+/* The right to use TASK, which is given once, and the loop's reference with it. */
 static int use(struct anysync_task *task)
 {
     if (asi_flag_raise(&task->used))
         return asi_call_fails(-EALREADY,
                 "task \"%s\" was run, awaited or started before: a task runs once, make a new one",
                 asi_task_name(task));
+    anysync_future_ref(&task->future);
     return 0;
 }
 
@@ -226,8 +226,9 @@ static int start_task(bool anywhere, struct anysync_executor *executor, struct a
 
     if (error)
         return error;
-    anysync_future_ref(&task->future);
-    return spawn(anywhere, executor, task, ret_future);
+    if (ret_future)
+        anysync_future_ref(&task->future);
+    return start(anywhere, executor, task, ret_future);
 }
 
 int anysync_task_start(struct anysync_task *task, struct anysync_future **ret_future)
