@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* mutexes that look before they sleep */
+/*
+ * Recycler.  (What it promises: recycle.h.)
+ *
+ * WHERE OBJECTS GO  shelf of the thread -> depot -> slabs (records) or malloc (links), a batch at a
+ *   time, and back the same way.  A thread that only takes, and one that only gives, so meet in
+ *   the depot, where the batch given last is taken first: it is still in some cache.  The depot is
+ *   bounded; what it cannot hold goes back, and slabs that are empty leave the process.
+ */
 #include "thread/recycle.h"
 
 #include "base/memory.h"
 #include "thread/cell.h"
 #include "thread/local.h"
 #include "thread/lock.h"
+#include "thread/slab.h"
 
 #include <stdbool.h>
 
@@ -30,8 +39,24 @@ static struct depot {
 
 static const size_t sizes[ASI_RECYCLE_CLASSES] = {sizeof(struct asi_link), ASI_RECYCLE_RECORD_SIZE};
 
-static void free_batch(struct asi_spare *spare)
+/* A chain of new objects, and how many: records come in batches. */
+static struct asi_spare *new_batch(enum asi_recycle_class kind, unsigned *ret_count)
 {
+    if (kind == ASI_RECYCLE_RECORD)
+        return asi_slab_take(BATCH, ret_count);
+    struct asi_spare *spare = asi_allocate(sizes[kind]);
+    if (spare)
+        spare->next = NULL;
+    *ret_count = 1;
+    return spare;
+}
+
+static void free_batch(enum asi_recycle_class kind, struct asi_spare *spare)
+{
+    if (kind == ASI_RECYCLE_RECORD) {
+        asi_slab_give(spare);
+        return;
+    }
     while (spare) {
         struct asi_spare *next = spare->next;
         asi_free(spare);
@@ -39,8 +64,10 @@ static void free_batch(struct asi_spare *spare)
     }
 }
 
-static void store_batch(struct depot *depot, struct asi_spare *batch)
+static void store_batch(enum asi_recycle_class kind, struct asi_spare *batch)
 {
+    struct depot *depot = &depots[kind];
+
     asi_lock_take(&depot->lock);
     bool room = depot->count < DEPOT_BATCHES;
     if (room) {
@@ -50,11 +77,13 @@ static void store_batch(struct depot *depot, struct asi_spare *batch)
     }
     asi_lock_give(&depot->lock);
     if (!room)
-        free_batch(batch);
+        free_batch(kind, batch);
 }
 
-static struct asi_spare *fetch_batch(struct depot *depot)
+static struct asi_spare *fetch_batch(enum asi_recycle_class kind)
 {
+    struct depot *depot = &depots[kind];
+
     asi_lock_take(&depot->lock);
     struct asi_spare *batch = depot->batches;
     if (batch) {
@@ -67,14 +96,17 @@ static struct asi_spare *fetch_batch(struct depot *depot)
 
 void *asi_recycle_take_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind)
 {
-    struct asi_spare *batch = shelf->full ? shelf->full : fetch_batch(&depots[kind]);
+    struct asi_spare *batch = shelf->full ? shelf->full : fetch_batch(kind);
+    unsigned count = BATCH;
 
     asi_local_attach();
     shelf->full = NULL;
     if (!batch)
-        return asi_allocate(sizes[kind]);
+        batch = new_batch(kind, &count);
+    if (!batch)
+        return NULL;
     shelf->loaded = batch->next;
-    shelf->count = BATCH - 1;
+    shelf->count = count - 1;
     return batch;
 }
 
@@ -85,7 +117,7 @@ void asi_recycle_give_slowly(struct asi_shelf *shelf, enum asi_recycle_class kin
     asi_local_attach();
     if (shelf->count == BATCH) {
         if (shelf->full)
-            store_batch(&depots[kind], shelf->full);
+            store_batch(kind, shelf->full);
         shelf->full = shelf->loaded;
         shelf->loaded = NULL;
         shelf->count = 0;
@@ -110,14 +142,14 @@ void asi_recycle_give(enum asi_recycle_class kind, void *object)
 
 void asi_recycle_flush(struct asi_shelf *shelves)
 {
-    for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++) {
+    for (enum asi_recycle_class kind = 0; kind < ASI_RECYCLE_CLASSES; kind++) {
         struct asi_shelf *shelf = &shelves[kind];
         if (shelf->full)
-            store_batch(&depots[kind], shelf->full);
+            store_batch(kind, shelf->full);
         if (shelf->count == BATCH)
-            store_batch(&depots[kind], shelf->loaded);
+            store_batch(kind, shelf->loaded);
         else
-            free_batch(shelf->loaded); /* the depot knows whole batches only */
+            free_batch(kind, shelf->loaded); /* the depot knows whole batches only */
         *shelf = (struct asi_shelf){.loaded = NULL};
     }
 }
@@ -126,16 +158,19 @@ void asi_recycle_before_fork(void)
 {
     for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
         asi_lock_take(&depots[kind].lock);
+    asi_slab_before_fork();
 }
 
 void asi_recycle_after_fork(void)
 {
+    asi_slab_after_fork();
     for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
         asi_lock_give(&depots[kind].lock);
 }
 
 void asi_recycle_in_child(void)
 {
+    asi_slab_in_child();
     for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
         asi_lock_give(&depots[kind].lock);
 }

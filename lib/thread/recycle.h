@@ -9,7 +9,8 @@
  *
  * Thread    any.   Progress  one lock for every 32 objects at most.
  * Order     what the giver did with an object happens before it is taken again.
- * Memory    at most two batches a thread and DEPOT_BATCHES for all; the rest goes back to malloc.
+ * Memory    at most two batches a thread and DEPOT_BATCHES for all; the rest goes back to where it
+ *           came from: records to slabs (slab.h), links to malloc.
  *           Sanitizer builds hand everything to malloc and free, so that they see each use after
  *           free.
  */

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Slabs: the memory of the recycler's records, in blocks of 2 MiB.
+ *
+ * A record costs its share of one mapping and, where the system has them, of one huge page: no call
+ * of malloc, and one page fault for thousands of records.  Records taken one after another lie one
+ * after another.
+ *
+ * Thread    any.   Progress  one lock for each call, which handles a batch.
+ * Order     what the giver did with a record happens before it is taken again.
+ * Memory    a block whose records have all come back goes back to the system; a few are kept.
+ */
+#ifndef ASI_THREAD_SLAB_H
+#define ASI_THREAD_SLAB_H
+
+struct asi_spare;
+
+/* A chain of one to COUNT records, and how many; NULL when there is no memory. */
+struct asi_spare *asi_slab_take(unsigned count, unsigned *ret_count);
+
+/* Give all of CHAIN back (consumed). */
+void asi_slab_give(struct asi_spare *chain);
+
+/* Around fork(). */
+void asi_slab_before_fork(void);
+void asi_slab_after_fork(void);
+void asi_slab_in_child(void);
+
+#endif
