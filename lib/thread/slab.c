@@ -202,5 +202,5 @@ void asi_slab_after_fork(void)
 
 void asi_slab_in_child(void)
 {
-    asi_lock_reset(&lock);
+    asi_lock_give(&lock);
 }
