@@ -6,6 +6,7 @@
  *   empty gives NULL                          taking_from_an_empty_mailbox_gives_nothing
  *   FIFO, all at once                         letters_come_out_in_the_order_they_were_pushed,
  *                                             a_taken_letter_may_be_pushed_again
+ *   count, last, and whether all are usual    what_was_taken_is_summed_up
  *   is_empty tells what was pushed            is_empty_sees_pushes_and_takes
  *   park: only when empty; the first push     park_refuses_when_there_are_letters,
  *   after it wakes, the others do not         only_the_first_push_after_a_park_wakes,
@@ -84,6 +85,45 @@ TEST(a_taken_letter_may_be_pushed_again)
         CHECK(first == &a.letter);
         CHECK(first->next == &b.letter);
         CHECK(b.letter.next == NULL);
+    }
+}
+
+static void usual(struct asi_letter *letter, void *receiver)
+{
+    (void)letter;
+    (void)receiver;
+}
+
+static void unusual(struct asi_letter *letter, void *receiver)
+{
+    (void)letter;
+    (void)receiver;
+}
+
+TEST(what_was_taken_is_summed_up)
+{
+    struct asi_mailbox box;
+    struct mail mails[4];
+
+    asi_mailbox_init(&box);
+    struct asi_taken taken = asi_mailbox_take_usual(&box, usual);
+    CHECK(taken.first == NULL);
+    CHECK_EQ(taken.count, 0);
+    CHECK(asi_mailbox_park(&box));
+    taken = asi_mailbox_take_usual(&box, usual);
+    CHECK(taken.first == NULL);
+    CHECK_EQ(taken.count, 0);
+    for (int odd = -1; odd < 4; odd++) { /* the one that is not usual */
+        for (int i = 0; i < 4; i++) {
+            mails[i].letter.deliver = i == odd ? unusual : usual;
+            asi_mailbox_push(&box, &mails[i].letter);
+        }
+        taken = asi_mailbox_take_usual(&box, usual);
+        CHECK(taken.first == &mails[0].letter);
+        CHECK(taken.last == &mails[3].letter);
+        CHECK(taken.last->next == NULL);
+        CHECK_EQ(taken.count, 4);
+        CHECK_EQ(taken.usual, odd < 0);
     }
 }
 

@@ -39,10 +39,32 @@ bool asi_scheduler_post(struct asi_scheduler *scheduler, struct asi_letter *lett
     return push != ASI_PUSH_CLOSED;
 }
 
+/* FIRST to LAST, COUNT tasks that are linked as in the ready queue, join it. */
+static void add_many(struct asi_scheduler *scheduler, struct anysync_task *first,
+        struct anysync_task *last, size_t count)
+{
+    scheduler->live += count;
+    asi_counter_add(&scheduler->tasks, count);
+    asi_counter_add(&scheduler->live_shown, count);
+    if (scheduler->ready_tail)
+        scheduler->ready_tail->letter.next = &first->letter;
+    else
+        scheduler->ready_head = first;
+    scheduler->ready_tail = last;
+}
+
+/* New tasks alone, the usual case, are in the form of the ready queue already. */
 static void take_letters(struct asi_scheduler *scheduler)
 {
-    struct asi_letter *letter = asi_mailbox_take_all(&scheduler->mailbox);
+    struct asi_taken taken =
+            asi_mailbox_take_usual(&scheduler->mailbox, asi_task_deliver_submission);
+    struct asi_letter *letter = taken.first;
 
+    if (letter && taken.usual) {
+        add_many(scheduler, asi_container_of(letter, struct anysync_task, letter),
+                asi_container_of(taken.last, struct anysync_task, letter), taken.count);
+        return;
+    }
     while (letter) {
         struct asi_letter *next = letter->next; /* the letter may go with what it does */
         letter->deliver(letter, scheduler);
@@ -155,11 +177,8 @@ static struct anysync_task *pop_ready(struct asi_scheduler *scheduler)
 
 void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
-    task->state = ASI_TASK_QUEUED;
-    scheduler->live++;
-    asi_counter_add(&scheduler->tasks, 1);
-    asi_counter_add(&scheduler->live_shown, 1);
-    asi_scheduler_ready(scheduler, task);
+    task->letter.next = NULL;
+    add_many(scheduler, task, task, 1);
 }
 
 /* --- stacks ----------------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ void *asi_task_argument(struct anysync_task *task)
     return (char *)task + ARGUMENT_AT;
 }
 
-static void deliver_submission(struct asi_letter *letter, void *receiver)
+void asi_task_deliver_submission(struct asi_letter *letter, void *receiver)
 {
     asi_scheduler_add(receiver, asi_container_of(letter, struct anysync_task, letter));
 }
@@ -62,14 +62,14 @@ struct anysync_task *asi_task_new(
     asi_future_init(&task->future, refs, (char *)task + result_at, function->result_size);
     task->future.is_task = true;
     task->future.recycled = recycled;
-    task->letter.deliver = deliver_submission;
+    task->letter.deliver = asi_task_deliver_submission;
     task->function = function;
     task->scheduler = NULL;
     task->coro = NULL;
     task->waits = NULL;
     task->error = NULL;
     task->error_code = 0;
-    task->state = ASI_TASK_NEW;
+    task->state = ASI_TASK_QUEUED;
     task->cancelled = false;
     task->cancellable = false;
     asi_flag_init(&task->cancel_asked); /* the rest is set when it is used */

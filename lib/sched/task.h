@@ -2,15 +2,16 @@
 /*
  * Tasks: one running coroutine each.
  *
- *      NEW --submit--> QUEUED --begin--> RUNNING --end--> ENDED
- *                         |               |    ^
- *                         |        suspend|    |resume
- *                         |               v    |
- *                         |          SUSPENDED -> READY
- *                         |               |
- *                         +--cancel-------+--> ENDED       (SUSPENDED -> ABANDONED: nobody waits
- *                         any more)
+ *      QUEUED --begin--> RUNNING --end--> ENDED
+ *         |               |    ^
+ *         |        suspend|    |resume
+ *         |               v    |
+ *         |          SUSPENDED -> READY
+ *         |               |
+ *         +--cancel-------+--> ENDED       (SUSPENDED -> ABANDONED: nobody waits any more)
  *
+ * It is made QUEUED, and linked to the next by the letter that brings it to the loop: so a chain of
+ * such letters is a piece of the ready queue.
  * Fields are the loop thread's from the moment it takes the task out of its mailbox; before, they
  * are the submitter's.  What other threads may touch at any time is in the future, and in
  * `cancel_asked`.
@@ -32,7 +33,6 @@ struct asi_coro;
 struct asi_scheduler;
 
 enum asi_task_state {
-    ASI_TASK_NEW,
     ASI_TASK_QUEUED,
     ASI_TASK_RUNNING,
     ASI_TASK_SUSPENDED,
@@ -76,6 +76,9 @@ struct anysync_task {
 /* A task of FUNCTION with a copy of ARGUMENT and REFS references; NULL when there is no memory. */
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs);
+
+/* How the letter of a new task is delivered. */
+asi_letter_fn asi_task_deliver_submission;
 
 /* Its name, for messages. */
 const char *asi_task_name(const struct anysync_task *task);

@@ -82,20 +82,28 @@ enum asi_push asi_mailbox_push(struct asi_mailbox *mailbox, struct asi_letter *l
     return seen == PARKED ? ASI_PUSH_WAKE : ASI_PUSH_QUEUED;
 }
 
-struct asi_letter *asi_mailbox_take_all(struct asi_mailbox *mailbox)
+struct asi_taken asi_mailbox_take_usual(struct asi_mailbox *mailbox, asi_letter_fn *usual)
 {
     struct asi_letter *lifo = asi_exchange(&mailbox->newest, NULL, acquire); /* M4 */
-    struct asi_letter *fifo = NULL;
+    struct asi_taken taken = {.usual = true};
 
     if (lifo == PARKED)
-        return NULL;
+        return taken;
+    taken.last = lifo;
     while (lifo) {
         struct asi_letter *next = lifo->next;
-        lifo->next = fifo;
-        fifo = lifo;
+        lifo->next = taken.first;
+        taken.first = lifo;
+        taken.usual &= lifo->deliver == usual;
+        taken.count++;
         lifo = next;
     }
-    return fifo;
+    return taken;
+}
+
+struct asi_letter *asi_mailbox_take_all(struct asi_mailbox *mailbox)
+{
+    return asi_mailbox_take_usual(mailbox, NULL).first;
 }
 
 bool asi_mailbox_park(struct asi_mailbox *mailbox)

@@ -20,6 +20,7 @@
 #include "thread/atomic.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct asi_letter; /* a node */
 
@@ -55,6 +56,17 @@ static inline bool asi_mailbox_is_empty(struct asi_mailbox *mailbox)
 
 /* Take everything: a chain in FIFO order (owned by the caller), or NULL.  Ends a park. */
 struct asi_letter *asi_mailbox_take_all(struct asi_mailbox *mailbox);
+
+/* What was taken. */
+struct asi_taken {
+    struct asi_letter *first; /* as take_all returns it */
+    struct asi_letter *last;
+    size_t count;
+    bool usual; /* all are delivered by the same function, the one that was asked about */
+};
+
+/* The same, and say whether all are delivered by USUAL: then they can be handled as one. */
+struct asi_taken asi_mailbox_take_usual(struct asi_mailbox *mailbox, asi_letter_fn *usual);
 
 /* Say that the consumer is about to sleep.  Returns false, and it must not, when there are
  * letters. */
