@@ -13,6 +13,11 @@
  *   touched and which therefore have no pages yet.  The caller, not the holder of the lock, chains
  *   fresh records and so pays for the page faults.
  *
+ * EMPTY slabs lose their bookkeeping and wait, as blocks, in `idle`.  All but the first few are
+ *   lent to the system (MADV_FREE): when it is short of memory it takes their pages, without a
+ *   word, and until then they can be used again at once.  Clearing new pages would cost more than
+ *   all else that a record needs.  What `idle` has no place for is unmapped.
+ *
  * WHICH  Slabs with room are on one list.  Records are taken from its first slab; a slab joins at
  *   the end, so that the ones at the end have the best chance to become empty.
  *
@@ -33,7 +38,8 @@ enum {
     SLAB_SIZE = 2 << 20,
     RECORD_SIZE = ASI_RECYCLE_RECORD_SIZE,
     RECORDS = SLAB_SIZE / RECORD_SIZE - 1, /* in a slab; the first holds its bookkeeping */
-    KEEP_EMPTY = 4
+    KEPT = 4,                              /* idle blocks that are not lent */
+    MOST_IDLE = 256                        /* half a gigabyte, as two million tasks need */
 };
 
 struct slab {
@@ -47,8 +53,9 @@ _Static_assert(sizeof(struct slab) <= RECORD_SIZE, "a slab's bookkeeping takes o
 
 static struct asi_lock lock = ASI_LOCK_INIT;
 static struct asi_list roomy = {&roomy, &roomy}; /* [lock] */
-static unsigned slab_count;                      /* [lock] */
-static unsigned empty_count;                     /* [lock] slabs of which no record is in use */
+static void *idle[MOST_IDLE];                    /* [lock] blocks that are no slabs now */
+static unsigned idle_count;                      /* [lock] */
+static unsigned block_count;                     /* [lock] mapped: slabs and idle ones */
 
 static struct slab *slab_of(struct asi_spare *spare)
 {
@@ -60,8 +67,8 @@ static struct asi_spare *record(struct slab *slab, unsigned index)
     return (struct asi_spare *)(void *)((char *)slab + (size_t)(index + 1) * RECORD_SIZE);
 }
 
-/* SLAB_SIZE bytes on a boundary of SLAB_SIZE: a larger mapping, less its ends. */
-static char *map_block(void)
+/* [lock] SLAB_SIZE bytes on a boundary of SLAB_SIZE: a larger mapping, less its ends. */
+static void *map_block(void)
 {
     if (asi_fault("malloc"))
         return NULL;
@@ -73,26 +80,56 @@ static char *map_block(void)
     if (before > 0)
         munmap(base, before);
     munmap(base + before + SLAB_SIZE, SLAB_SIZE - before);
+#ifdef MADV_HUGEPAGE
+    if (block_count > 0)
+        (void)madvise(base + before, SLAB_SIZE, MADV_HUGEPAGE);
+#endif
+    block_count++;
     return base + before;
 }
 
 /* [lock] */
 static struct slab *slab_new(void)
 {
-    char *block = map_block();
+    struct slab *slab = idle_count > 0 ? idle[--idle_count] : map_block();
 
-    if (!block)
+    if (!slab)
         return NULL;
-#ifdef MADV_HUGEPAGE
-    if (slab_count > 0)
-        (void)madvise(block, SLAB_SIZE, MADV_HUGEPAGE);
-#endif
-    struct slab *slab = (struct slab *)(void *)block; /* all zero */
+    slab->spares = NULL;
+    slab->fresh = 0;
     slab->room = RECORDS;
-    slab_count++;
-    empty_count++;
     asi_list_add(&roomy, &slab->list);
     return slab;
+}
+
+/* Let the system have the pages of BLOCK when it needs them.  Returns whether it can. */
+static bool lend(void *block)
+{
+#ifdef MADV_FREE
+    return madvise(block, SLAB_SIZE, MADV_FREE) == 0;
+#else
+    (void)block;
+    return false;
+#endif
+}
+
+/* Slabs of which no record is in use: the caller alone knows them. */
+static void retire(struct asi_list *empty)
+{
+    while (!asi_list_is_empty(empty)) {
+        struct slab *slab = asi_container_of(empty->next, struct slab, list);
+        asi_list_remove(&slab->list);
+        bool lent = lend(slab);
+        asi_lock_take(&lock);
+        bool keep = lent && idle_count < MOST_IDLE;
+        if (keep)
+            idle[idle_count++] = slab;
+        else
+            block_count--;
+        asi_lock_give(&lock);
+        if (!keep)
+            munmap(slab, SLAB_SIZE);
+    }
 }
 
 /* A chain of COUNT records of SLAB from INDEX on, which the caller alone knows. */
@@ -133,7 +170,6 @@ struct asi_spare *asi_slab_take(unsigned count, unsigned *ret_count)
         asi_lock_give(&lock);
         return NULL;
     }
-    empty_count -= slab->room == RECORDS;
     if (slab->spares) {
         spares = take_spares(slab, count, &count);
     } else {
@@ -150,24 +186,21 @@ struct asi_spare *asi_slab_take(unsigned count, unsigned *ret_count)
     return spares ? spares : chain(slab, fresh, count);
 }
 
-/* [lock] Returns whether SLAB is to go. */
-static bool became_empty(struct slab *slab)
+/* [lock] The last record of SLAB came back. */
+static void became_empty(struct slab *slab, struct asi_list *empty)
 {
-    slab->spares = NULL; /* all are fresh again: the next ones come in order */
-    slab->fresh = 0;
-    if (empty_count < KEEP_EMPTY) {
-        empty_count++;
-        return false;
-    }
-    slab_count--;
-    return true;
+    asi_list_remove(&slab->list);
+    if (idle_count < KEPT)
+        idle[idle_count++] = slab;
+    else
+        asi_list_add(empty, &slab->list);
 }
 
 void asi_slab_give(struct asi_spare *spare)
 {
-    struct asi_list unused;
+    struct asi_list empty;
 
-    asi_list_init(&unused);
+    asi_list_init(&empty);
     asi_lock_take(&lock);
     while (spare) {
         struct asi_spare *next = spare->next;
@@ -176,18 +209,12 @@ void asi_slab_give(struct asi_spare *spare)
         slab->spares = spare;
         if (slab->room++ == 0)
             asi_list_add(&roomy, &slab->list);
-        if (slab->room == RECORDS && became_empty(slab)) {
-            asi_list_remove(&slab->list);
-            asi_list_add(&unused, &slab->list);
-        }
+        if (slab->room == RECORDS)
+            became_empty(slab, &empty);
         spare = next;
     }
     asi_lock_give(&lock);
-    while (!asi_list_is_empty(&unused)) {
-        struct slab *slab = asi_container_of(unused.next, struct slab, list);
-        asi_list_remove(&slab->list);
-        munmap(slab, SLAB_SIZE);
-    }
+    retire(&empty);
 }
 
 void asi_slab_before_fork(void)

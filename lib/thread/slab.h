@@ -8,7 +8,8 @@
  *
  * Thread    any.   Progress  one lock for each call, which handles a batch.
  * Order     what the giver did with a record happens before it is taken again.
- * Memory    a block whose records have all come back goes back to the system; a few are kept.
+ * Memory    the system may have the pages of a block whose records have all come back; a few are
+ *           kept, and beyond half a gigabyte blocks are unmapped.
  */
 #ifndef ASI_THREAD_SLAB_H
 #define ASI_THREAD_SLAB_H
