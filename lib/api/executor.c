@@ -115,7 +115,6 @@ static void prepare(void)
 {
     static const struct asi_fork_part part = {before_fork, after_fork, in_child};
 
-    asi_scheduler_prepare_process();
     asi_fork_add(&part);
 }
 
@@ -123,6 +122,7 @@ static void prepare_process(void)
 {
     static struct asi_once once = ASI_ONCE_INIT;
 
+    asi_scheduler_prepare_process();
     asi_once_run(&once, prepare);
 }
 

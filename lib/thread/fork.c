@@ -2,7 +2,7 @@
 #include "thread/fork.h"
 
 #include "base/assert.h"
-#include "thread/lock.h"
+#include "thread/once.h"
 #include "thread/recycle.h"
 #include "thread/thread.h"
 
@@ -15,11 +15,10 @@ uint32_t asi_fork_generation;
 
 static const struct asi_fork_part *parts[MOST_PARTS];
 static unsigned part_count;
-static struct asi_lock lock = ASI_LOCK_INIT; /* of both: none is added in the middle of a fork */
 
 static void before_fork(void)
 {
-    asi_lock_take(&lock);
+    asi_once_before_fork(); /* parts are added in there: not in the middle of a fork */
     for (unsigned i = part_count; i > 0; i--)
         parts[i - 1]->before();
     asi_recycle_before_fork();
@@ -30,16 +29,16 @@ static void after_fork(void)
     asi_recycle_after_fork();
     for (unsigned i = 0; i < part_count; i++)
         parts[i]->after();
-    asi_lock_give(&lock);
+    asi_once_after_fork();
 }
 
 static void in_child(void)
 {
     asi_fork_generation++;
-    asi_lock_give(&lock);
     asi_recycle_in_child();
     for (unsigned i = 0; i < part_count; i++)
         parts[i]->in_child();
+    asi_once_after_fork();
     asi_thread_in_child();
 }
 
@@ -53,8 +52,6 @@ __attribute__((constructor)) static void install(void)
 
 void asi_fork_add(const struct asi_fork_part *part)
 {
-    asi_lock_take(&lock);
     ASI_ASSERT(part_count < MOST_PARTS, "too many parts want to know of fork()");
     parts[part_count++] = part;
-    asi_lock_give(&lock);
 }

@@ -19,8 +19,8 @@ struct asi_fork_part {
  * before any other thread exists there. */
 extern uint32_t asi_fork_generation;
 
-/* Let PART (borrowed for good) take part.  Called once for each; locks of later parts are taken
- * first. */
+/* Let PART (borrowed for good) take part; locks of later parts are taken first.  Called once for
+ * each, in an asi_once_run(). */
 void asi_fork_add(const struct asi_fork_part *part);
 
 #endif
