@@ -39,7 +39,7 @@ int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_re
         anysync_time deadline, int64_t grace_ns, bool *ret_abandoned)
 {
     struct anysync_future *future = &task->future;
-    int error = asi_wait_one(world, future, deadline);
+    int error = asi_wait_started(world, future, deadline);
 
     if (ret_abandoned)
         *ret_abandoned = false;

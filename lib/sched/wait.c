@@ -317,6 +317,27 @@ int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_ti
     return asi_wait_any(world, &future, 1, deadline, &index);
 }
 
+/* There is no memory to wait with: let others run, who may free some, and try again. */
+static void give_way(enum asi_world world)
+{
+    if (world == ASI_WORLD_TASK)
+        asi_scheduler_yield(asi_local.scheduler);
+    else
+        asi_thread_yield();
+}
+
+int asi_wait_started(enum asi_world world, struct anysync_future *future, anysync_time deadline)
+{
+    for (;;) {
+        int error = asi_wait_one(world, future, deadline);
+        if (ASI_LIKELY(error != -ENOMEM))
+            return error;
+        if (deadline != ANYSYNC_FOREVER && anysync_now() >= deadline)
+            return -ETIMEDOUT;
+        give_way(world);
+    }
+}
+
 bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_time deadline)
 {
     struct asi_link *link;
@@ -326,13 +347,9 @@ bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_t
         party_init(&party, world);
         if (wait_with(&party, &future, 1, &link, deadline, false) != -ENOMEM)
             break;
-        /* No memory to wait with: ask again until there is, or until it is done. */
         if (deadline != ANYSYNC_FOREVER && anysync_now() >= deadline)
             break;
-        if (world == ASI_WORLD_TASK)
-            asi_scheduler_yield(asi_local.scheduler);
-        else
-            asi_thread_yield();
+        give_way(world);
     }
     return asi_cell_done(&future->cell);
 }
