@@ -48,8 +48,8 @@ int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, si
 /* The same for one. */
 int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_time deadline);
 
-/* The same for a task that was started by this very call: no -ENOMEM, because the caller is promised
- * that then nothing was started. */
+/* The same for a task that was started by this very call: no -ENOMEM, because the caller is
+ * promised that then nothing was started. */
 int asi_wait_started(enum asi_world world, struct anysync_future *future, anysync_time deadline);
 
 /* For one, whatever happens to this task meanwhile.  Returns whether it is done. */
