@@ -17,7 +17,7 @@
  *      a task of the worker                       j5_a_signal_wakes_a_task_of_the_worker
  *      at any moment                              stress_j5_signals_at_any_moment
  */
-#include "harness.h"
+#include "futures.h"
 
 #include <anysync/io.h>
 #include <anysync/typed.h>
@@ -29,19 +29,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
-
-static struct anysync_future *new_future(void)
-{
-    struct anysync_future *future;
-
-    CHECK_EQ(anysync_future_new(sizeof(int), &future), 0);
-    return future;
-}
-
-static void set(struct anysync_future *future, int value)
-{
-    CHECK_EQ(anysync_future_set(future, &value), 0);
-}
 
 static void check_value(struct anysync_future *future, int want)
 {

@@ -18,46 +18,11 @@
  *                                             stress_threads_with_coros_share_the_stacks
  *   frames are 16-byte aligned                frames_are_aligned
  */
-#include "harness.h"
-
-#include "coro/coro.h"
+#include "coros.h"
 
 #include <signal.h>
 
-enum { KIB = 1024, SIZE = 64 * KIB };
-
-static struct asi_coro host;
-static int steps;
-
-static struct asi_coro *new_coro(size_t size)
-{
-    const char *why = "";
-    struct asi_coro *coro = asi_coro_new(size, &why);
-
-    if (!coro)
-        test_fail(TEST_HERE, "no stack: %s", why);
-    return coro;
-}
-
-static void resume(struct asi_coro *coro)
-{
-    asi_coro_switch(&host, coro);
-}
-
-static void back(void)
-{
-    asi_coro_switch(asi_coro_running, &host);
-}
-
 /* --- switching -------------------------------------------------------------------------------- */
-
-static void count_steps(void *argument)
-{
-    for (;;) {
-        steps += *(int *)argument;
-        back();
-    }
-}
 
 TEST(a_switch_goes_there_and_back)
 {

@@ -17,41 +17,10 @@
  *
  * What a wait refuses and leaves behind: test_futures_limits.c.  Completing: test_completion.c.
  */
-#include "harness.h"
-
-#include <anysync/typed.h>
+#include "futures.h"
 
 #include <errno.h>
 #include <stdatomic.h>
-
-static struct anysync_future *new_future(void)
-{
-    struct anysync_future *future;
-
-    CHECK_EQ(anysync_future_new(sizeof(int), &future), 0);
-    return future;
-}
-
-static void set(struct anysync_future *future, int value)
-{
-    CHECK_EQ(anysync_future_set(future, &value), 0);
-}
-
-/* CHECK is called on a plain thread, on the worker and here. */
-typedef void check_fn(void);
-
-ANYSYNC_COROUTINE(void, in_coroutine, (check_fn *, check))
-{
-    check();
-    return 0;
-}
-
-static void in_every_world(check_fn *check)
-{
-    check();
-    CHECK_EQ(in_coroutine_run(check), 0);
-    CHECK_EQ(in_coroutine_run_here(check), 0);
-}
 
 /* --- many waiters ----------------------------------------------------------------------------- */
 

@@ -15,7 +15,7 @@
  *                                                stress_j4_any_of_several_under_a_deadline
  */
 #include "fault.h"
-#include "harness.h"
+#include "futures.h"
 #include "sched/future.h"
 
 #include <anysync/typed.h>
@@ -23,34 +23,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <sched.h>
-
-static struct anysync_future *new_future(void)
-{
-    struct anysync_future *future;
-
-    CHECK_EQ(anysync_future_new(sizeof(int), &future), 0);
-    return future;
-}
-
-static void set(struct anysync_future *future, int value)
-{
-    CHECK_EQ(anysync_future_set(future, &value), 0);
-}
-
-typedef void check_fn(void);
-
-ANYSYNC_COROUTINE(void, in_coroutine, (check_fn *, check))
-{
-    check();
-    return 0;
-}
-
-static void in_every_world(check_fn *check)
-{
-    check();
-    CHECK_EQ(in_coroutine_run(check), 0);
-    CHECK_EQ(in_coroutine_run_here(check), 0);
-}
 
 /* --- refused ---------------------------------------------------------------------------------- */
 

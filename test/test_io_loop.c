@@ -17,7 +17,8 @@
  *
  * Each call by itself: test_io.c.  What else a cancel cuts: test_cancel.c.
  */
-#include "harness.h"
+#include "futures.h"
+#include "pairs.h"
 
 #include <anysync/io.h>
 #include <anysync/typed.h>
@@ -32,35 +33,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <unistd.h>
-
-typedef void check_fn(void);
-
-ANYSYNC_COROUTINE(void, in_coroutine, (check_fn *, check))
-{
-    check();
-    return 0;
-}
-
-/* Pairs to read from [0] and write to [1]. */
-enum kind { PIPE, PIPE_NONBLOCKING, SOCKET, SOCKET_NONBLOCKING, KINDS };
-
-static void open_pair(int kind, int pair[2])
-{
-    if (kind == PIPE || kind == PIPE_NONBLOCKING)
-        CHECK_EQ(pipe(pair), 0);
-    else
-        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    for (int i = 0; i < 2; i++) {
-        if (kind == PIPE_NONBLOCKING || kind == SOCKET_NONBLOCKING)
-            CHECK_EQ(fcntl(pair[i], F_SETFL, O_NONBLOCK), 0);
-    }
-}
-
-static void close_pair(const int pair[2])
-{
-    close(pair[0]);
-    close(pair[1]);
-}
 
 static void fill(int fd)
 {

@@ -13,9 +13,8 @@
  *                                             a_size_beyond_all_memory_is_refused
  *   200,000 guarded stacks at once            stress_two_hundred_thousand_guarded_stacks
  */
-#include "harness.h"
+#include "coros.h"
 
-#include "coro/coro.h"
 #include "coro/overflow.h"
 #include "coro/stack.h"
 #include "fault.h"
@@ -23,39 +22,6 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
-
-enum { KIB = 1024, SIZE = 64 * KIB };
-
-static struct asi_coro host;
-static int steps;
-
-static struct asi_coro *new_coro(size_t size)
-{
-    const char *why = "";
-    struct asi_coro *coro = asi_coro_new(size, &why);
-
-    if (!coro)
-        test_fail(TEST_HERE, "no stack: %s", why);
-    return coro;
-}
-
-static void resume(struct asi_coro *coro)
-{
-    asi_coro_switch(&host, coro);
-}
-
-static void back(void)
-{
-    asi_coro_switch(asi_coro_running, &host);
-}
-
-static void count_steps(void *argument)
-{
-    for (;;) {
-        steps += *(int *)argument;
-        back();
-    }
-}
 
 static void use_stack(void *argument)
 {
