@@ -56,6 +56,8 @@ static void add_many(struct asi_scheduler *scheduler, struct anysync_task *first
 /* New tasks alone, the usual case, are in the form of the ready queue already. */
 static void take_letters(struct asi_scheduler *scheduler)
 {
+    if (asi_mailbox_is_empty(&scheduler->mailbox))
+        return; /* a look is cheaper than an exchange; what it missed keeps the loop from parking */
     struct asi_taken taken =
             asi_mailbox_take_usual(&scheduler->mailbox, asi_task_deliver_submission);
     struct asi_letter *letter = taken.first;
