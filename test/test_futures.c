@@ -5,6 +5,7 @@
  * Contract                                       Tested by
  *   J1 many waiters, threads and coroutines of   j1_every_waiter_is_woken_once
  *      several loops, each woken once            stress_j1_many_waiters_of_many_futures
+ *      coroutines beside the task they wait for  j1_coroutines_wait_for_a_task_of_their_own_loop
  *   J4 wait_any: the first in the array          j4_wait_any_gives_the_first_that_is_done
  *      nothing left: DONE                        j4_wait_any_of_nothing_is_done
  *      as they complete                          j4_futures_are_taken_as_they_complete
@@ -135,6 +136,43 @@ TEST(stress_j1_many_waiters_of_many_futures)
     pass_gates_rounds(test_scaled(100));
 }
 
+ANYSYNC_COROUTINE(int, waits_for, (struct anysync_future *, future), (int *, woken))
+{
+    int error = anysync_wait(future, result, ANYSYNC_FOREVER);
+
+    ++*woken;
+    return error;
+}
+
+ANYSYNC_COROUTINE(void, neighbours_wait)
+{
+    struct anysync_future *gate = new_future();
+    waits_for_future task, neighbours[WAITERS];
+    int woken = 0, value = 0;
+
+    CHECK_EQ(waits_for_start(&task, gate, &woken), 0);
+    for (int i = 0; i < WAITERS; i++)
+        CHECK_EQ(waits_for_start(&neighbours[i], task.future, &woken), 0);
+    CHECK_EQ(anysync_yield(), 0); /* now all are waiting */
+    CHECK_EQ(woken, 0);
+    set(gate, 9);
+    for (int i = 0; i < WAITERS; i++) {
+        CHECK_EQ(waits_for_wait(&neighbours[i], &value, ANYSYNC_FOREVER), 0);
+        CHECK_EQ(value, 9);
+        waits_for_drop(&neighbours[i]);
+    }
+    CHECK_EQ(woken, 1 + WAITERS);
+    waits_for_drop(&task);
+    anysync_future_unref(gate);
+    return 0;
+}
+
+TEST(j1_coroutines_wait_for_a_task_of_their_own_loop)
+{
+    CHECK_EQ(neighbours_wait_run(), 0);
+    CHECK_EQ(neighbours_wait_run_here(), 0);
+}
+
 /* --- one, any, all ---------------------------------------------------------------------------- */
 
 static void check_first_done(void)
@@ -239,16 +277,19 @@ TEST(j4_wait_any_of_many_and_of_the_same)
     in_every_world(check_many_and_same);
 }
 
-static void check_all(void)
+/* The one that is not done yet stands at PLACE. */
+static void check_all_but(int place)
 {
     struct anysync_future *baton = new_future();
-    struct anysync_future *futures[] = {NULL, new_future(), new_future()};
+    struct anysync_future *futures[3] = {NULL};
     runner_future task;
 
     CHECK_EQ(runner_start(&task, 5, baton), 0);
-    futures[0] = task.future;
-    CHECK_EQ(anysync_future_fail(futures[1], -ENOENT, NULL), 0);
-    CHECK_EQ(anysync_cancel(futures[2]), 0);
+    futures[place] = task.future;
+    for (int i = 0; i < 3; i++)
+        futures[i] = futures[i] ? futures[i] : new_future();
+    CHECK_EQ(anysync_future_fail(futures[(place + 1) % 3], -ENOENT, NULL), 0);
+    CHECK_EQ(anysync_cancel(futures[(place + 2) % 3]), 0);
     CHECK_EQ(anysync_wait_all(futures, 3, anysync_in_us(100)), -ETIMEDOUT);
     set(baton, 0);
     CHECK_EQ(anysync_wait_all(futures, 3, ANYSYNC_FOREVER), 0);
@@ -257,6 +298,12 @@ static void check_all(void)
         anysync_future_unref(futures[i]);
     }
     anysync_future_unref(baton);
+}
+
+static void check_all(void)
+{
+    for (int place = 0; place < 3; place++)
+        check_all_but(place);
 }
 
 TEST(j4_wait_all_waits_for_values_and_errors)

@@ -5,7 +5,9 @@
  * Promised                                       Tested by (each name begins with k5_)
  *   K5 an overflow stops with a sentence         an_overflow_names_task_place_and_option
  *      in all worlds, with stacks of all sizes   an_overflow_stops_in_every_world
+ *      with guards as older kernels have them    an_overflow_stops_at_a_guard_of_the_older_kind
  *      a large frame does not jump the guard     a_frame_of_80_kb_does_not_jump_the_guard
+ *                                                a_write_80_kb_below_a_stack_meets_its_guard
  *      a neighbour's stack stays as it is        a_neighbours_stack_is_not_touched
  *      other faults go where they went before    other_faults_go_to_the_handler_of_before
  *                                                other_faults_end_the_process_by_default
@@ -19,6 +21,7 @@
  * it prints its own report as well, and ends the process by exit() or abort().
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
+#include "fault.h"
 #include "harness.h"
 
 #include <anysync/typed.h>
@@ -79,10 +82,23 @@ ANYSYNC_COROUTINE(int, large_frames, (int, depth))
     return 0;
 }
 
+/* What a large frame does in code that was compiled without probes. */
+ANYSYNC_COROUTINE(int, jump_below, (size_t, stack_size))
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    volatile char *below = (volatile char *)(here - stack_size - (80 << 10));
+
+    *below = 1;
+    *result = *below;
+    return 0;
+}
+
 struct overflow {
     int world;
     size_t stack_size;
     int large; /* frames of 80 KB */
+    bool jump; /* nothing is touched but what lies 80 KB below the stack */
+    bool old;  /* the kernel has no light guards */
 };
 
 static int overflow(void *argument)
@@ -94,8 +110,12 @@ static int overflow(void *argument)
     CHECK_EQ(anysync_configure(&options), 0);
     if (how->world == OWN)
         CHECK_EQ(anysync_executor_new(&options, &executor), 0);
+    if (how->old)
+        fault_fail("guard", 1, true);
     if (how->large)
         return large_frames_run_on(executor, NULL, 1000);
+    if (how->jump)
+        return jump_below_run_on(executor, NULL, how->stack_size);
     if (how->world == HERE)
         return deep_run_here(NULL, 64 << 20);
     if (how->world == NESTED)
@@ -154,6 +174,20 @@ TEST(k5_a_frame_of_80_kb_does_not_jump_the_guard)
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
         check_overflows((struct overflow){.stack_size = sizes[i], .large = 1}, "large_frames");
+}
+
+TEST(k5_a_write_80_kb_below_a_stack_meets_its_guard)
+{
+    static const size_t sizes[] = {16 * 1024, 64 * 1024, 1 << 20};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+        check_overflows((struct overflow){.stack_size = sizes[i], .jump = true}, "jump_below");
+}
+
+TEST(k5_an_overflow_stops_at_a_guard_of_the_older_kind)
+{
+    for (int world = 0; world < WORLDS; world++)
+        check_overflows((struct overflow){.world = world, .old = true}, "deep");
 }
 
 TEST(k5_a_larger_stack_size_is_enough)

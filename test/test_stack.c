@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
 /*
  * Stacks of coroutines (lib/coro/stack.h).
  *
@@ -9,7 +10,8 @@
  *   keep their pages, the others none, empty  free_stacks_beyond_256_give_their_memory_back,
  *   slabs are unmapped, sizes are kept apart  sizes_are_kept_apart
  *   no memory, address space, guard: NULL     every_refusal_is_told, the_address_space_may_end,
- *   and a reason; 17 sizes; silly sizes       a_seventeenth_size_is_refused,
+ *   and a reason; 17 sizes; silly sizes       k4_no_mapping_for_a_guard_is_an_error,
+ *                                             a_seventeenth_size_is_refused,
  *                                             a_size_beyond_all_memory_is_refused
  *   200,000 guarded stacks at once            stress_two_hundred_thousand_guarded_stacks
  */
@@ -19,9 +21,12 @@
 #include "coro/stack.h"
 #include "fault.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 static void use_stack(void *argument)
 {
@@ -173,6 +178,46 @@ TEST(every_refusal_is_told)
     struct asi_coro *coro = new_coro(SIZE);
     fault_clear();
     asi_coro_free(coro);
+}
+
+enum { MOST_MAPPINGS = 1 << 21 };
+
+/* Use up the mappings of this process: each second page of a large region differs from the rest.
+ * Returns the region, or NULL if the system has more than we want to use up. */
+static char *use_up_mappings(size_t page)
+{
+    char *region = mmap(NULL, MOST_MAPPINGS * page, PROT_NONE,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    CHECK(region != MAP_FAILED);
+    for (size_t i = 0; i < MOST_MAPPINGS; i += 2) {
+        if (mprotect(region + i * page, page, PROT_READ) != 0) {
+            CHECK_EQ(errno, ENOMEM);
+            return region;
+        }
+    }
+    munmap(region, MOST_MAPPINGS * page);
+    return NULL;
+}
+
+TEST(k4_no_mapping_for_a_guard_is_an_error)
+{
+    const char *why = "";
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    if (TEST_ASAN || TEST_TSAN)
+        test_skip("a sanitizer needs mappings");
+    struct asi_coro *first = new_coro(SIZE); /* there is a slab with room for another */
+    char *region = use_up_mappings(page);
+    if (!region)
+        test_skip("there is no end of mappings");
+    fault_fail("guard", 1, true); /* the light ones need no mapping */
+    CHECK(asi_coro_new(SIZE, &why) == NULL);
+    CHECK_CONTAINS(why, "no mapping is left for a stack's guard");
+    CHECK_EQ(munmap(region, MOST_MAPPINGS * page), 0);
+    asi_coro_free(new_coro(SIZE));
+    asi_coro_free(first);
+    fault_clear();
 }
 
 TEST(a_seventeenth_size_is_refused)

@@ -21,7 +21,7 @@
  *   C4 the nearest counts, the outer is not cut c4_an_inner_deadline_leaves_the_outer_task_alone
  *                                              c4_an_outer_deadline_ends_the_inner_task
  *
- * Worlds: see worlds[].  Cancelling by hand: test_cancel.c.
+ * Worlds: see worlds[].  Cancelling by hand: test_cancel.c.  More: test_timeouts_limits.c.
  */
 #include "harness.h"
 

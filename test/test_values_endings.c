@@ -8,6 +8,7 @@
  *       cancelled body                             b6_after_a_cancelled_body_the_worker_lives_on
  *       exit ends the task with result and status  b6_exit_ends_the_task_from_deep_in_its_calls
  *       for everybody                              b6_stress_a_worker_survives_every_end_of_a_task
+ *       a stack that was left is not lost          b6_a_stack_that_was_left_is_used_again
  *                                                  b6_stress_a_stack_can_be_left_very_often
  */
 #include "worlds.h"
@@ -175,6 +176,23 @@ TEST(b6_exit_ends_the_task_from_deep_in_its_calls)
     CHECK_EQ(dive_and_exit_run_here(&value, 0, true), 0);
     CHECK_EQ(value, 13);
     CHECK_EQ(dive_and_exit_run_here(&value, -EPROTO, false), -EPROTO);
+}
+
+ANYSYNC_COROUTINE(uintptr_t, exit_from_stack)
+{
+    *result = (uintptr_t)__builtin_frame_address(0);
+    anysync_exit(0);
+}
+
+TEST(b6_a_stack_that_was_left_is_used_again)
+{
+    uintptr_t first = 0, again = 0;
+
+    CHECK_EQ(exit_from_stack_run(&first), 0);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(exit_from_stack_run(&again), 0);
+        CHECK_EQ(again, first);
+    }
 }
 
 TEST(b6_stress_a_stack_can_be_left_very_often)

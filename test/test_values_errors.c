@@ -13,6 +13,7 @@
  *       chain of callers
  *       each caller gets its own                   b3_stress_each_caller_gets_its_own_error
  *   B5  deadline of the call or code of the body   b5_a_deadline_is_told_apart_from_the_bodys_code
+ *       a deadline inside the body is the body's   b5_a_deadline_inside_a_task_is_the_tasks_failure
  *       the same of await                          b5_a_deadline_of_await_is_told_apart
  *       the same of wait                           b5_a_deadline_of_wait_is_told_apart
  *       a wait alone tells nothing of the body     b5_waiting_alone_succeeds_for_a_failed_task
@@ -265,6 +266,34 @@ TEST(b5_a_deadline_is_told_apart_from_the_bodys_code)
     in_worlds(EVERYWHERE, check_run_deadline);
 }
 
+/* Passes on what a call of its own failed with. */
+ANYSYNC_COROUTINE(void, time_out_inside)
+{
+    int error = hang_await_until(anysync_in_ms(1));
+
+    check_failed(error, -ETIMEDOUT, ANYSYNC_ORIGIN_CALL);
+    return error;
+}
+
+static void check_inner_deadline(void)
+{
+    time_out_inside_future soon;
+
+    check_failed(time_out_inside_run(), -ETIMEDOUT, ANYSYNC_ORIGIN_TASK);
+    if (anysync_in_coroutine())
+        check_failed(time_out_inside_await(), -ETIMEDOUT, ANYSYNC_ORIGIN_TASK);
+    else
+        check_failed(time_out_inside_run_here(), -ETIMEDOUT, ANYSYNC_ORIGIN_TASK);
+    CHECK_EQ(time_out_inside_start(&soon), 0);
+    check_failed(time_out_inside_wait(&soon, ANYSYNC_FOREVER), -ETIMEDOUT, ANYSYNC_ORIGIN_TASK);
+    time_out_inside_drop(&soon);
+}
+
+TEST(b5_a_deadline_inside_a_task_is_the_tasks_failure)
+{
+    in_worlds(EVERYWHERE, check_inner_deadline);
+}
+
 static void check_await_deadline(void)
 {
     check_failed(hang_await_until(anysync_in_ms(1)), -ETIMEDOUT, ANYSYNC_ORIGIN_CALL);
@@ -435,6 +464,12 @@ TEST(b7_the_hook_is_told_all_about_it)
     in_worlds(EVERYWHERE, check_all_told);
 }
 
+ANYSYNC_COROUTINE(void, fail_in_clean_up)
+{
+    CHECK_EQ(anysync_sleep(ANYSYNC_FOREVER), -ECANCELED);
+    return -EIO;
+}
+
 static void collect_all(void)
 {
     hang_future never;
@@ -444,6 +479,7 @@ static void collect_all(void)
     CHECK_EQ(return_code(-EIO), -EIO);
     CHECK_EQ(start_and_wait(&value, true), -ENOENT);
     CHECK_EQ(hang_run_until(anysync_in_ms(1)), -ETIMEDOUT);
+    CHECK_EQ(fail_in_clean_up_run_until(anysync_in_ms(1)), -ETIMEDOUT); /* it told its caller */
     if (anysync_in_coroutine())
         CHECK_EQ(return_code_await(-EIO), -EIO);
     else

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork() while other threads start and stop executors (CONTRACT K2).  The rest: test_fork.c.
+ *
+ * Promised                                      Tested by
+ *   K2 the child's first use works, whatever    k2_stress_forks_while_executors_start_and_stop
+ *     the parent's threads were at
+ */
+#include "harness.h"
+
+#include <anysync/typed.h>
+
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+ANYSYNC_COROUTINE(int, add_one, (int, n))
+{
+    int error = anysync_yield();
+    *result = n + 1;
+    return error;
+}
+
+static void start_and_stop(void *argument, int index)
+{
+    atomic_bool *stop = argument;
+    struct anysync_executor *executor;
+
+    (void)index;
+    while (!atomic_load(stop)) {
+        CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
+        CHECK_EQ(anysync_executor_start(executor), 0);
+        CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+        anysync_executor_unref(executor);
+    }
+}
+
+/* A lock that a thread of the parent has at that moment would be taken for ever in the child. */
+TEST(k2_stress_forks_while_executors_start_and_stop)
+{
+    atomic_bool stop = false;
+
+    if (TEST_ASAN)
+        test_skip("the address sanitizer's malloc() is locked in a child of many threads");
+    struct test_threads *threads = test_threads_start(2, start_and_stop, &stop);
+    for (long i = test_scaled(500); i > 0; i--) {
+        int status, sum = 0;
+        pid_t pid = fork();
+        CHECK_GE(pid, 0);
+        if (pid == 0) {
+            CHECK_EQ(add_one_run(&sum, 41), 0);
+            CHECK_EQ(sum, 42);
+            _exit(0);
+        }
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(status, 0);
+    }
+    atomic_store(&stop, true);
+    test_threads_join(threads);
+}
