@@ -4,7 +4,7 @@
  *
  * Promised                                  Tested by
  *   done after complete, not before           a_cell_is_done_when_it_was_completed
- *   claim: true once, until taken back        only_one_claim_succeeds, a_claim_can_be_taken_back,
+ *   claim: true once                          only_one_claim_succeeds,
  *                                             stress_one_of_many_claims_succeeds
  *   no memory: NULL                           no_memory_for_a_link_is_told
  *   join after complete is refused            joining_a_done_cell_is_refused
@@ -70,17 +70,6 @@ TEST(only_one_claim_succeeds)
     CHECK(!asi_cell_done(&cell));
     asi_cell_complete(&cell);
     CHECK(!asi_cell_claim(&cell));
-    asi_cell_fini(&cell);
-}
-
-TEST(a_claim_can_be_taken_back)
-{
-    struct asi_cell cell;
-
-    asi_cell_init(&cell);
-    CHECK(asi_cell_claim(&cell));
-    asi_cell_unclaim(&cell);
-    CHECK(asi_cell_claim(&cell));
     asi_cell_fini(&cell);
 }
 

@@ -91,11 +91,6 @@ bool asi_cell_claim(struct asi_cell *cell)
     return asi_exchange(&cell->claimed, 1, relaxed) == 0; /* C10 */
 }
 
-void asi_cell_unclaim(struct asi_cell *cell)
-{
-    asi_store(&cell->claimed, 0, relaxed); /* C10 */
-}
-
 /* Links that a signal handler found without an owner: it must not free them. */
 static asi_atomic(struct asi_link *) leftovers;
 

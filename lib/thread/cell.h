@@ -59,9 +59,6 @@ bool asi_cell_done(struct asi_cell *cell);
 /* Ask for the right to complete the cell, where several may want to.  True once. */
 bool asi_cell_claim(struct asi_cell *cell);
 
-/* Take that right back, before anything was shown to anybody. */
-void asi_cell_unclaim(struct asi_cell *cell);
-
 /* Make it done, and deliver to all.  Async-signal-safe if the wake functions are. */
 void asi_cell_complete(struct asi_cell *cell);
 

@@ -35,7 +35,7 @@ static void after_fork(void)
 static void in_child(void)
 {
     asi_fork_generation++;
-    asi_recycle_in_child();
+    asi_recycle_after_fork();
     for (unsigned i = 0; i < part_count; i++)
         parts[i]->in_child();
     asi_once_after_fork();

@@ -167,10 +167,3 @@ void asi_recycle_after_fork(void)
     for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
         asi_lock_give(&depots[kind].lock);
 }
-
-void asi_recycle_in_child(void)
-{
-    asi_slab_in_child();
-    for (int kind = 0; kind < ASI_RECYCLE_CLASSES; kind++)
-        asi_lock_give(&depots[kind].lock);
-}

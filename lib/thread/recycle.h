@@ -80,6 +80,5 @@ void asi_recycle_flush(struct asi_shelf *shelves);
 /* Around fork(). */
 void asi_recycle_before_fork(void);
 void asi_recycle_after_fork(void);
-void asi_recycle_in_child(void);
 
 #endif

@@ -226,8 +226,3 @@ void asi_slab_after_fork(void)
 {
     asi_lock_give(&lock);
 }
-
-void asi_slab_in_child(void)
-{
-    asi_lock_give(&lock);
-}

@@ -25,6 +25,5 @@ void asi_slab_give(struct asi_spare *chain);
 /* Around fork(). */
 void asi_slab_before_fork(void);
 void asi_slab_after_fork(void);
-void asi_slab_in_child(void);
 
 #endif
