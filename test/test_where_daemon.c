@@ -6,6 +6,7 @@
  *   A9  returning from main ends the process       a9_returning_from_main_with_tasks_asleep
  *                                                  a9_returning_from_main_with_a_busy_task
  *                                                  a9_returning_from_main_with_a_nested_run
+ *       nothing is taken from it meanwhile         a9_the_worker_goes_on_while_the_process_exits
  *                                                  a9_returning_from_main_with_threads_that_wait
  *                                                  a9_returning_from_main_with_an_executor_left
  *                                                  a9_returning_from_main_with_an_idle_worker
@@ -13,6 +14,9 @@
  * Each main() here is a process of its own: whatever it or a sanitizer says is an error.
  */
 #include "worlds.h"
+
+#include <sched.h>
+#include <stdatomic.h>
 
 ANYSYNC_COROUTINE(unsigned, where)
 {
@@ -87,6 +91,41 @@ static int main_with_busy_task(void *argument)
 TEST(a9_returning_from_main_with_a_busy_task)
 {
     check_clean_end(main_with_busy_task);
+}
+
+static atomic_bool look_at_exit;
+static atomic_long turns;
+
+/* The last thing that runs in a process: the worker still turns, and nothing is gone under it. */
+__attribute__((destructor(101))) static void see_it_go_on(void)
+{
+    long seen = atomic_load(&turns);
+
+    while (atomic_load(&look_at_exit) && atomic_load(&turns) < seen + 100)
+        sched_yield();
+}
+
+ANYSYNC_COROUTINE(void, count_turns)
+{
+    for (;;) {
+        int error = anysync_yield();
+        if (error)
+            return error;
+        atomic_fetch_add(&turns, 1);
+    }
+}
+
+static int main_with_late_look(void *argument)
+{
+    (void)argument;
+    CHECK_EQ(count_turns_start(NULL), 0);
+    atomic_store(&look_at_exit, true);
+    return 0;
+}
+
+TEST(a9_the_worker_goes_on_while_the_process_exits)
+{
+    check_clean_end(main_with_late_look);
 }
 
 ANYSYNC_COROUTINE(void, nest_for_ever, (struct anysync_future *, begun))
