@@ -218,6 +218,7 @@ static void work(void *argument)
     worker->serial = asi_local_serial();
     asi_lock_give(&lock);
     asi_scheduler_run(scheduler);
+    asi_scheduler_leave_thread(scheduler);
 
     asi_lock_take(&lock);
     bool alone = worker->waiting == 0;

@@ -120,16 +120,19 @@ struct asi_scheduler *asi_scheduler_take(void)
     return scheduler;
 }
 
-void asi_scheduler_give(struct asi_scheduler *scheduler)
+void asi_scheduler_leave_thread(struct asi_scheduler *scheduler)
 {
-    /* Runners have begun on this thread; the next loop may run on another, and they must not move.
-     */
     while (scheduler->idle) {
         struct asi_coro *coro = scheduler->idle;
         scheduler->idle = coro->next;
         asi_coro_free(coro);
     }
     scheduler->idle_count = 0;
+}
+
+void asi_scheduler_give(struct asi_scheduler *scheduler)
+{
+    asi_scheduler_leave_thread(scheduler);
     asi_lock_take(&lock);
     scheduler->next_free = free_ones;
     free_ones = scheduler;

@@ -95,6 +95,10 @@ void asi_scheduler_prepare_process(void);
 struct asi_scheduler *asi_scheduler_take(void);
 void asi_scheduler_give(struct asi_scheduler *scheduler);
 
+/* It has run, and may run on another thread next: part with the idle runners.  They have begun on
+ * this one, and a coroutine never changes its thread.  (give does this too.) */
+void asi_scheduler_leave_thread(struct asi_scheduler *scheduler);
+
 /* Open it for letters.  From now on others may post. */
 void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind,
         const struct anysync_executor_options *options);
