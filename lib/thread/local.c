@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "thread/atomic.h"
+#include "thread/once.h"
 
 #include <pthread.h>
 #include <stddef.h>
@@ -14,7 +15,7 @@ _Thread_local struct asi_local asi_local __attribute__((tls_model("initial-exec"
 static void (*functions[MOST_FUNCTIONS])(struct asi_local *local);
 static unsigned function_count;
 static asi_atomic(unsigned) last_serial;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct asi_once once = ASI_ONCE_INIT;
 static pthread_key_t key;
 
 /* May run again if another destructor of the thread uses the library after it: attach then starts
@@ -38,7 +39,7 @@ static void make_key(void)
 
 void asi_local_attach_slowly(void)
 {
-    pthread_once(&once, make_key);
+    asi_once_run(&once, make_key);
     /* On failure (no memory) the caches of this thread are not returned at its end: no more than
      * that. */
     if (pthread_setspecific(key, &asi_local) == 0)
