@@ -98,7 +98,7 @@ static int use_everything(void *argument)
 /* Where other threads are busy at the moment of the fork. */
 static void skip_if_malloc_breaks(void)
 {
-    if (TEST_ASAN)
+    if (TEST_ASAN || TEST_TSAN)
         test_skip("in the child the sanitizer's malloc would wait for locks of threads that are "
                   "gone");
 }
