@@ -94,7 +94,9 @@ void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
     int status = -ECANCELED;
 
-    if (!task->cancelled && scheduler->stopping != ASI_STOP_CANCEL) {
+    /* A cancel whose letter has yet to be taken counts too: the flag is in a line that is here. */
+    if (!task->cancelled && !asi_flag_get(&task->cancel_asked) &&
+            scheduler->stopping != ASI_STOP_CANCEL) {
         task->state = ASI_TASK_RUNNING;
         scheduler->current = task;
         status = task->function->body(asi_task_argument(task), task->future.result);
