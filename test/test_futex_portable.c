@@ -10,6 +10,8 @@
 #define ASI_PORTABLE_FUTEX
 #define asi_futex_wait portable_futex_wait
 #define asi_futex_wake portable_futex_wake
+#define asi_futex_before_fork portable_futex_before_fork
+#define asi_futex_after_fork portable_futex_after_fork
 #include "../lib/thread/futex.c"
 
 #include "test_futex.c"

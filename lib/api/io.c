@@ -52,6 +52,8 @@ static int wait_in_task(int fd, unsigned events, anysync_time deadline)
     struct asi_watch watch;
     int error = asi_wait_checkpoint();
 
+    if (!error && deadline == ANYSYNC_POLL)
+        return -ETIMEDOUT;
     if (!error)
         error = asi_poller_watch(&scheduler->poller, &watch, fd, events, on_ready, &readiness);
     if (error)
@@ -85,8 +87,10 @@ static int poll_once(int fd, unsigned events, int wait_ms)
 static int wait_in_thread(int fd, unsigned events, anysync_time deadline)
 {
     for (;;) {
-        anysync_time left =
-                deadline == ANYSYNC_FOREVER ? ANYSYNC_FOREVER : deadline - anysync_now();
+        anysync_time now = anysync_now();
+        anysync_time left = deadline == ANYSYNC_FOREVER ? ANYSYNC_FOREVER
+                            : deadline > now            ? deadline - now
+                                                        : 0;
         int64_t left_ms = left <= 0 ? 0 : left / ASI_NS_PER_MS + 1;
         int ready =
                 poll_once(fd, events, left_ms > LONGEST_POLL_MS ? LONGEST_POLL_MS : (int)left_ms);

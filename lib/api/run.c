@@ -125,7 +125,10 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
                         "spawn it",
                         asi_task_name(task)));
     }
-    int error = submit(executor, task);
+    int error = world == ASI_WORLD_TASK ? asi_wait_checkpoint() : 0;
+    if (error)
+        return keep_back(task, asi_call_fails(error, NULL));
+    error = submit(executor, task);
     if (error)
         return error;
     int64_t grace_ns = deadline == ANYSYNC_FOREVER && world != ASI_WORLD_TASK

@@ -7,6 +7,7 @@
 #include "api/run.h"
 #include "base/memory.h"
 #include "sched/scheduler.h"
+#include "thread/fork.h"
 #include "thread/local.h"
 
 #include <errno.h>
@@ -195,6 +196,7 @@ static int use(struct anysync_task *task)
                 "task \"%s\" was run, awaited or started before: a task runs once, make a new one",
                 asi_task_name(task));
     anysync_future_ref(&task->future);
+    task->future.generation = asi_fork_generation; /* it may have been made before a fork */
     return 0;
 }
 

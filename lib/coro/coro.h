@@ -46,6 +46,9 @@ struct asi_coro {
 #endif
 };
 
+/* What the record takes up at the top of its stack. */
+#define ASI_CORO_ROOM ((sizeof(struct asi_coro) + 63) & ~(size_t)63)
+
 /* The coro that runs on this thread, NULL before the first switch: for the overflow handler. */
 extern _Thread_local struct asi_coro *asi_coro_running __attribute__((tls_model("initial-exec")));
 
@@ -57,6 +60,12 @@ void asi_coro_init_host(struct asi_coro *host);
  * which limit was hit, as half a sentence (a literal).
  */
 struct asi_coro *asi_coro_new(size_t size, const char **ret_why);
+
+/* The bytes its stack and record take up together: what was asked for, in whole pages. */
+static inline size_t asi_coro_whole_size(const struct asi_coro *coro)
+{
+    return coro->size + ASI_CORO_ROOM;
+}
 
 /* Give the stack back (consumed).  It does not run; what its frames hold is forgotten. */
 void asi_coro_free(struct asi_coro *coro);

@@ -166,11 +166,10 @@ static struct asi_coro *wake_up(struct asi_slab *slab, const char **ret_why)
     }
 
     char *low = slab->base + index * (ASI_GUARD_SIZE + size) + ASI_GUARD_SIZE;
-    size_t room = (sizeof(struct asi_coro) + 63) & ~(size_t)63;
-    struct asi_coro *coro = (struct asi_coro *)(void *)(low + size - room);
+    struct asi_coro *coro = (struct asi_coro *)(void *)(low + size - ASI_CORO_ROOM);
     memset(coro, 0, sizeof(*coro));
     coro->low = low;
-    coro->size = size - room;
+    coro->size = size - ASI_CORO_ROOM;
     coro->slab = slab;
     coro->index = index;
 #ifdef ASI_TSAN
@@ -210,8 +209,8 @@ struct asi_coro *asi_stack_take(size_t size, const char **ret_why)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     struct asi_coro *coro = NULL;
 
-    if (size > MOST_SIZE) {
-        *ret_why = "a stack of more than 1 GiB was asked for";
+    if (size > MOST_SIZE || size > SIZE_MAX / STACKS - 2 * ASI_GUARD_SIZE) {
+        *ret_why = "a stack of more than 1 GiB, or than this address space holds, was asked for";
         return NULL;
     }
     size = (size + page - 1) & ~(page - 1);

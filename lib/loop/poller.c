@@ -69,7 +69,7 @@ static void on_bell(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    if (asi_doorbell_is_level(poller->bell))
+    if (poller->level)
         asi_doorbell_drain(poller->bell);
 }
 
@@ -77,8 +77,11 @@ static void on_clock(evutil_socket_t fd, short what, void *argument)
 {
     struct asi_poller *poller = argument;
 
-    (void)fd;
     (void)what;
+    if (poller->level && fd >= 0) {
+        uint64_t times;
+        (void)!read(fd, &times, sizeof(times));
+    }
     poller->clock_armed = ANYSYNC_FOREVER;
 }
 
@@ -121,7 +124,7 @@ void asi_poller_fini(struct asi_poller *poller)
 /* The event that wakes the poll for the next timer. */
 static int open_clock(struct asi_poller *poller)
 {
-    short kind = EV_READ | EV_PERSIST | EV_ET;
+    short kind = (short)(EV_READ | EV_PERSIST | (poller->level ? 0 : EV_ET));
 
 #if defined(__linux__)
     poller->clock_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -151,9 +154,11 @@ int asi_poller_open(struct asi_poller *poller)
     poller->base = event_base_new();
     if (!poller->base)
         goto fail;
-    short edge = asi_doorbell_is_level(poller->bell) ? 0 : EV_ET;
-    poller->bell_event =
-            event_new(poller->base, fd, (short)(EV_READ | EV_PERSIST | edge), on_bell, poller);
+    /* A user may have told libevent to do without epoll (EVENT_NOEPOLL). */
+    poller->level = asi_doorbell_is_level(poller->bell) ||
+                    !(event_base_get_features(poller->base) & EV_FEATURE_ET);
+    short kind = (short)(EV_READ | EV_PERSIST | (poller->level ? 0 : EV_ET));
+    poller->bell_event = event_new(poller->base, fd, kind, on_bell, poller);
     if (!poller->bell_event || event_add(poller->bell_event, NULL) != 0)
         goto fail;
     error = open_clock(poller);
@@ -178,7 +183,8 @@ void asi_poller_poll(struct asi_poller *poller)
     if (!asi_poller_watches(poller))
         return;
     asi_counter_add(&poller->polls, 1);
-    event_base_loop(poller->base, EVLOOP_NONBLOCK);
+    /* ONCE as well: else it goes on for as long as some event of the user's is ready each time. */
+    event_base_loop(poller->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 /* Have the poll end at DEADLINE.  An earlier alarm that is still set stays: it costs one turn. */

@@ -26,6 +26,7 @@ struct asi_poller {
     struct event *bell_event;
     struct event *clock_event; /* wakes the poll for the next timer */
     int clock_fd;
+    bool level; /* bell and clock are read when they are ready: there is no edge triggering */
     anysync_time clock_armed;  /* when clock_event fires; ANYSYNC_FOREVER: not armed */
     struct asi_counter polls;  /* times libevent was asked */
     struct asi_counter sleeps; /* times the loop slept */

@@ -185,13 +185,12 @@ void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *tas
 
 /* --- stacks ----------------------------------------------------------------------------------- */
 
-/* Whether a runner on CORO can run TASK.  Stacks have the executor's size, or more; they are
- * rounded up to pages, less the record at their top. */
+/* Whether a runner on CORO can run TASK: its stack is as large as a new one would be. */
 static bool fits(const struct asi_coro *coro, const struct anysync_task *task)
 {
     size_t wanted = task->function->stack_size;
 
-    return wanted == 0 || coro->size + 4096 > wanted;
+    return wanted == 0 || asi_coro_whole_size(coro) >= wanted;
 }
 
 static void go_idle(struct asi_scheduler *scheduler, struct asi_coro *coro)
@@ -422,7 +421,7 @@ static void loop(struct asi_scheduler *scheduler)
         if (look_for_work(scheduler) && !scheduler->abandon)
             continue;
         look_around(scheduler);
-        if (!has_work(scheduler))
+        if (!has_work(scheduler) && !scheduler->abandon)
             sleep_until_work(scheduler);
     }
 }

@@ -301,8 +301,11 @@ static int wait_for_local(struct anysync_task *task, anysync_time deadline)
 
     if (asi_cell_done(&task->future.cell))
         return 0;
+    int error = asi_wait_checkpoint();
+    if (error || deadline == ANYSYNC_POLL)
+        return error ? error : -ETIMEDOUT;
     task->waits = &wait;
-    int error = asi_wait_local(&wait.woken, deadline);
+    error = asi_wait_local(&wait.woken, deadline);
     if (!wait.woken)
         remove_wait(task, &wait);
     return error;

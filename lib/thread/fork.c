@@ -2,6 +2,7 @@
 #include "thread/fork.h"
 
 #include "base/assert.h"
+#include "thread/futex.h"
 #include "thread/once.h"
 #include "thread/recycle.h"
 #include "thread/thread.h"
@@ -22,10 +23,12 @@ static void before_fork(void)
     for (unsigned i = part_count; i > 0; i--)
         parts[i - 1]->before();
     asi_recycle_before_fork();
+    asi_futex_before_fork();
 }
 
 static void after_fork(void)
 {
+    asi_futex_after_fork(false);
     asi_recycle_after_fork();
     for (unsigned i = 0; i < part_count; i++)
         parts[i]->after();
@@ -35,6 +38,7 @@ static void after_fork(void)
 static void in_child(void)
 {
     asi_fork_generation++;
+    asi_futex_after_fork(true);
     asi_recycle_after_fork();
     for (unsigned i = 0; i < part_count; i++)
         parts[i]->in_child();

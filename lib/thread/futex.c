@@ -14,11 +14,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* 32-bit systems have a second call, for times with 64 bits. */
+#if defined(SYS_futex_time64)
+#define FUTEX (sizeof(((struct timespec *)0)->tv_sec) > sizeof(long) ? SYS_futex_time64 : SYS_futex)
+#else
+#define FUTEX SYS_futex
+#endif
+
 bool asi_futex_wait(asi_atomic(uint32_t) *word, uint32_t expected, anysync_time deadline)
 {
     struct timespec until = asi_clock_timespec(deadline);
     /* FUTEX_WAIT_BITSET takes the deadline as an absolute moment of the monotonic clock. */
-    long error = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+    long error = syscall(FUTEX, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
             deadline == ANYSYNC_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
 
     if (error == 0)
@@ -30,7 +37,16 @@ bool asi_futex_wait(asi_atomic(uint32_t) *word, uint32_t expected, anysync_time 
 
 void asi_futex_wake(asi_atomic(uint32_t) *word)
 {
-    (void)syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+    (void)syscall(FUTEX, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+}
+
+void asi_futex_before_fork(void)
+{
+}
+
+void asi_futex_after_fork(bool in_child)
+{
+    (void)in_child;
 }
 
 #else
@@ -44,9 +60,8 @@ static struct bucket {
     pthread_cond_t changed;
 } buckets[BUCKETS];
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void make_buckets(void)
+/* When the library is loaded; and once more in a forked child, whose sleepers are gone. */
+__attribute__((constructor)) static void make_buckets(void)
 {
     pthread_condattr_t attributes;
 
@@ -63,7 +78,6 @@ static void make_buckets(void)
 
 static struct bucket *bucket_of(const void *word)
 {
-    pthread_once(&once, make_buckets);
     return &buckets[((uintptr_t)word >> 4) % BUCKETS];
 }
 
@@ -93,6 +107,20 @@ void asi_futex_wake(asi_atomic(uint32_t) *word)
     pthread_mutex_lock(&bucket->mutex);
     pthread_cond_broadcast(&bucket->changed);
     pthread_mutex_unlock(&bucket->mutex);
+}
+
+void asi_futex_before_fork(void)
+{
+    for (int i = 0; i < BUCKETS; i++)
+        pthread_mutex_lock(&buckets[i].mutex);
+}
+
+void asi_futex_after_fork(bool in_child)
+{
+    for (int i = 0; i < BUCKETS; i++)
+        pthread_mutex_unlock(&buckets[i].mutex);
+    if (in_child)
+        make_buckets();
 }
 
 #endif

@@ -28,4 +28,8 @@ bool asi_futex_wait(asi_atomic(uint32_t) *word, uint32_t expected, anysync_time 
 /* Wake all who sleep on WORD.  Async-signal-safe with futexes.  The memory is not touched. */
 void asi_futex_wake(asi_atomic(uint32_t) *word);
 
+/* Around fork(), the innermost of all locks. */
+void asi_futex_before_fork(void);
+void asi_futex_after_fork(bool in_child);
+
 #endif
