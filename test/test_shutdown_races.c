@@ -8,6 +8,9 @@
  *   many shutdowns at once                       stress_shutdowns_race_each_other
  *   shutdowns that give up, and starts           stress_shutdowns_that_give_up
  *   cancel finds tasks that are ready            cancel_ends_tasks_that_are_ready
+ *   a cancel reaches what a drain gave up        cancel_reaches_a_worker_left_behind
+ *                                                dropping_an_executor_cancels_what_was_left_behind
+ *   who gives up does not end others' waits      a_hasty_drain_leaves_the_others_waiting
  *   a destructor of its thread may call us       the_workers_last_breath_may_call_us
  */
 #include "harness.h"
@@ -189,4 +192,78 @@ TEST(k1_the_workers_last_breath_may_call_us)
     CHECK_EQ(late_status, 0); /* it came before the shutdown returned */
     CHECK_EQ(anysync_executor_shutdown(used_late, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
     anysync_executor_unref(used_late);
+}
+
+/* --- left behind ------------------------------------------------------------------------------ */
+
+ANYSYNC_COROUTINE(void, wait_for_ever, (struct anysync_future *, begun))
+{
+    int error = anysync_future_set(begun, NULL);
+
+    return error ? error : anysync_sleep(ANYSYNC_FOREVER);
+}
+
+static struct anysync_executor *executor_that_waits(wait_for_ever_future *task)
+{
+    struct anysync_executor *executor;
+    struct anysync_future *begun;
+
+    CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
+    CHECK_EQ(anysync_future_new(0, &begun), 0);
+    CHECK_EQ(wait_for_ever_start_on(executor, task, begun), 0);
+    CHECK_EQ(anysync_future_wait(begun, ANYSYNC_FOREVER), 0);
+    anysync_future_unref(begun);
+    return executor;
+}
+
+TEST(k1_cancel_reaches_a_worker_left_behind)
+{
+    wait_for_ever_future task;
+    struct anysync_executor *executor = executor_that_waits(&task);
+    size_t left = 0;
+
+    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_POLL, &left), -ETIMEDOUT);
+    CHECK_EQ(left, 1);
+    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_CANCEL, ANYSYNC_FOREVER, &left), 0);
+    CHECK_EQ(left, 0);
+    CHECK_EQ(wait_for_ever_wait(&task, ANYSYNC_POLL), -ECANCELED);
+    wait_for_ever_drop(&task);
+    anysync_executor_unref(executor);
+}
+
+static void drain(void *executor, int index)
+{
+    (void)index;
+    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+}
+
+TEST(k1_a_hasty_drain_leaves_the_others_waiting)
+{
+    wait_for_ever_future task;
+    struct anysync_executor *executor = executor_that_waits(&task);
+    int sum, error;
+
+    struct test_threads *patient = test_threads_start(1, drain, executor);
+    while ((error = add_one_run_on(executor, &sum, 1)) == 0)
+        sched_yield();
+    CHECK_EQ(error, -ESHUTDOWN);
+    for (int i = 0; i < 100; i++)
+        CHECK_EQ(
+                anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_POLL, NULL), -ETIMEDOUT);
+    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_CANCEL, ANYSYNC_FOREVER, NULL), 0);
+    test_threads_join(patient);
+    CHECK_EQ(wait_for_ever_wait(&task, ANYSYNC_POLL), -ECANCELED);
+    wait_for_ever_drop(&task);
+    anysync_executor_unref(executor);
+}
+
+TEST(k1_dropping_an_executor_cancels_what_was_left_behind)
+{
+    wait_for_ever_future task;
+    struct anysync_executor *executor = executor_that_waits(&task);
+
+    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_POLL, NULL), -ETIMEDOUT);
+    anysync_executor_unref(executor);
+    CHECK_EQ(wait_for_ever_wait(&task, ANYSYNC_FOREVER), -ECANCELED);
+    wait_for_ever_drop(&task);
 }

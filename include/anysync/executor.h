@@ -129,14 +129,15 @@ ANYSYNC_API int anysync_executor_start(struct anysync_executor *executor) ANYSYN
 /*
  * End EXECUTOR's worker: from now on others may not submit; what was accepted is drained or
  * cancelled.  Tasks that are running may still spawn on their own loop.  Any number of threads may
- * ask at once: all wait, and a cancel hardens a drain.
+ * ask at once: all wait, and a cancel hardens a drain.  A worker that an earlier shutdown left
+ * behind at its deadline is asked and waited for again.
  *
  * executor  borrowed; NULL means the global one.
  * ret_left  tasks not ended when the call returned; NULL if that is of no interest.
  *
  * Returns      0  all tasks have ended and the worker is gone; also when none was running.
  *     -ETIMEDOUT  DEADLINE passed first.  The worker goes on with the tasks that are left and ends
- *                 after the last; nothing waits for it any more, and another may be started.
+ *                 after the last; if nobody else waits for it, another may be started meanwhile.
  *   -EINPROGRESS  called on that worker's own thread: it was asked, and ends after its tasks.
  *     -ECANCELED  the calling task (of another loop) was cancelled; the shutdown goes on.
  *

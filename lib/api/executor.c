@@ -34,8 +34,6 @@
 
 #include <errno.h>
 
-enum { STACK_SIZE = 256 * 1024, LEAST_STACK = 16 * 1024, MOST_STACK = 1 << 30 };
-
 enum state { IDLE, RUNNING, STOPPING, STOPPED };
 
 struct worker {
@@ -46,6 +44,7 @@ struct worker {
     struct anysync_future *gone;       /* [const] done when its thread was joined */
     struct asi_thread thread;
     struct anysync_stats before; /* [const] what the scheduler had counted when it was opened */
+    unsigned number;             /* [const] its executor's first is 1 */
     unsigned serial;             /* [lock] */
     unsigned waiting;            /* [lock] shutdowns that wait for its end, or have to leave yet */
     bool ended;                  /* [lock] its loop has */
@@ -65,19 +64,8 @@ struct anysync_executor {
     struct anysync_executor *next;           /* [lock] all executors */
 };
 
-const struct anysync_executor_options asi_default_options = {.name = "anysync",
-        .nested = ANYSYNC_NESTED_THREAD,
-        .spin = ANYSYNC_SPIN_ADAPTIVE,
-        .stack_size = STACK_SIZE,
-        .grace_ns = ASI_NS_PER_SECOND};
-
 static struct asi_lock lock = ASI_LOCK_INIT;
-static struct anysync_executor global = {.refs = {1},
-        .options = {.name = "anysync",
-                .nested = ANYSYNC_NESTED_THREAD,
-                .spin = ANYSYNC_SPIN_ADAPTIVE,
-                .stack_size = STACK_SIZE,
-                .grace_ns = ASI_NS_PER_SECOND}};
+static struct anysync_executor global = {.refs = {1}, .options = ASI_DEFAULT_OPTIONS};
 static struct anysync_executor *all = &global; /* [lock] */
 
 static struct anysync_executor *or_global(struct anysync_executor *executor)
@@ -124,35 +112,6 @@ static void prepare_process(void)
 
     asi_scheduler_prepare_process();
     asi_once_run(&once, prepare);
-}
-
-/* --- options ---------------------------------------------------------------------------------- */
-
-/* Fill in what OPTIONS (may be NULL) leaves open. */
-static int complete(const struct anysync_executor_options *options,
-        struct anysync_executor_options *ret_options)
-{
-    static const struct anysync_executor_options none;
-    const struct anysync_executor_options *given = options ? options : &none;
-
-    *ret_options = asi_default_options;
-    if (given->nested < ANYSYNC_NESTED_THREAD || given->nested > ANYSYNC_NESTED_ERROR)
-        return asi_call_fails(-EINVAL, "option nested is %d", (int)given->nested);
-    if (given->spin < ANYSYNC_SPIN_ADAPTIVE || given->spin > ANYSYNC_SPIN_ALWAYS)
-        return asi_call_fails(-EINVAL, "option spin is %d", (int)given->spin);
-    if (given->stack_size != 0 &&
-            (given->stack_size < LEAST_STACK || given->stack_size > MOST_STACK))
-        return asi_call_fails(-EINVAL, "option stack_size is %zu; it has to be 0 or %d to %d",
-                given->stack_size, LEAST_STACK, MOST_STACK);
-    if (given->name)
-        ret_options->name = given->name;
-    ret_options->nested = given->nested;
-    ret_options->spin = given->spin;
-    if (given->stack_size != 0)
-        ret_options->stack_size = given->stack_size;
-    if (given->grace_ns != 0)
-        ret_options->grace_ns = given->grace_ns;
-    return 0;
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
@@ -265,7 +224,7 @@ static int start(struct anysync_executor *executor)
     worker->next = executor->all_workers;
     executor->all_workers = worker;
     executor->state = RUNNING;
-    executor->workers++;
+    worker->number = ++executor->workers;
     asi_pointer_set(&executor->open, scheduler);
     return 0;
 
@@ -343,24 +302,55 @@ int anysync_executor_start(struct anysync_executor *executor)
 
 /* --- stop ------------------------------------------------------------------------------------- */
 
-/* [lock] Have the worker end, if there is one.  Returns it. */
-static struct worker *ask_to_stop(struct anysync_executor *executor, enum asi_stopping how)
+/* [lock] Have all workers end, those that were left behind too. */
+static void ask_to_stop(struct anysync_executor *executor, enum asi_stopping how)
 {
-    struct worker *worker = executor->worker;
-
     asi_pointer_set(&executor->open, NULL);
-    if (!worker) {
-        executor->state = STOPPED;
-        return NULL;
+    executor->state = executor->worker && !executor->worker->ended ? STOPPING : STOPPED;
+    for (struct worker *worker = executor->all_workers; worker; worker = worker->next) {
+        struct asi_letter *letter = how == ASI_STOP_CANCEL ? &worker->scheduler->cancel_letter
+                                                           : &worker->scheduler->drain_letter;
+        if (!letter->deliver) /* each is sent once */
+            asi_scheduler_ask_stop(worker->scheduler, how);
     }
-    if (executor->state == STOPPED)
-        return worker;
-    struct asi_letter *letter = how == ASI_STOP_CANCEL ? &worker->scheduler->cancel_letter
-                                                       : &worker->scheduler->drain_letter;
-    if (!letter->deliver) /* each is sent once */
-        asi_scheduler_ask_stop(worker->scheduler, how);
-    executor->state = STOPPING;
+}
+
+/* [lock] A worker to wait for, one of the first LAST (later ones were started since), with one wait
+ * more counted; NULL when there is none. */
+static struct worker *claim_worker(struct anysync_executor *executor, unsigned last)
+{
+    struct worker *worker = executor->worker; /* perhaps ended, and not joined yet */
+
+    if (!worker || worker->number > last)
+        worker = executor->all_workers;
+    while (worker && worker->number > last)
+        worker = worker->next;
+    if (worker)
+        worker->waiting++;
     return worker;
+}
+
+/* [lock] Whether the calling thread is one of EXECUTOR's workers. */
+static bool is_own_thread(const struct anysync_executor *executor)
+{
+    for (struct worker *worker = executor->all_workers; worker; worker = worker->next) {
+        if (worker->scheduler == asi_scheduler_here())
+            return true;
+    }
+    return false;
+}
+
+static size_t count_left(struct anysync_executor *executor, unsigned last)
+{
+    uint64_t left = 0;
+
+    asi_lock_take(&lock);
+    for (struct worker *worker = executor->all_workers; worker; worker = worker->next) {
+        if (worker->number <= last)
+            left += asi_counter_get(&worker->scheduler->live_shown) - worker->before.live;
+    }
+    asi_lock_give(&lock);
+    return (size_t)left;
 }
 
 /* WORKER has ended: join its thread, or wait until another shutdown has.  Not under the lock: on
@@ -376,74 +366,75 @@ static void see_off(struct worker *worker, enum asi_world world, bool mine)
 }
 
 /* A shutdown in WORLD that waited for WORKER leaves; GAVE_UP: it came to its deadline before the
- * end.  The last one frees an ended worker.  Returns how many tasks are left. */
-static size_t leave(struct anysync_executor *executor, struct worker *worker, enum asi_world world,
+ * end.  The last one frees an ended worker, and leaves one behind that has not. */
+static void leave(struct anysync_executor *executor, struct worker *worker, enum asi_world world,
         bool gave_up)
 {
-    size_t left = 0;
-
     asi_lock_take(&lock);
     bool ended = worker->ended;
     bool mine = ended && !worker->joining;
     worker->joining = worker->joining || mine;
-    if (!ended) { /* and so it will not miss us */
-        left = (size_t)(asi_counter_get(&worker->scheduler->live_shown) - worker->before.live);
+    if (!ended) /* and so it will not miss us */
         worker->waiting--;
-    }
-    if ((ended || gave_up) && executor->worker == worker) {
+    if ((ended || (gave_up && worker->waiting == 0)) && executor->worker == worker) {
         executor->worker = NULL;
         executor->state = STOPPED; /* or it is left behind */
     }
     asi_lock_give(&lock);
 
     if (!ended)
-        return left;
+        return;
     see_off(worker, world, mine);
     asi_lock_take(&lock);
     bool last = --worker->waiting == 0;
     asi_lock_give(&lock);
     if (last)
         worker_free(worker);
-    return 0;
 }
 
-static int wait_for_stop(struct anysync_executor *executor, struct worker *worker,
-        struct anysync_future *stopped, anysync_time deadline, size_t *ret_left)
+/* Wait for WORKER, then for the others among the first LAST.  WORKER has this wait counted. */
+static int wait_for_all(struct anysync_executor *executor, struct worker *worker, unsigned last,
+        anysync_time deadline, size_t *ret_left)
 {
     enum asi_world world = asi_world() == ASI_WORLD_TASK ? ASI_WORLD_TASK : ASI_WORLD_THREAD;
-    int error = asi_wait_one(world, stopped, deadline);
 
-    *ret_left = leave(executor, worker, world, error == -ETIMEDOUT);
-    if (error == -ETIMEDOUT)
-        return asi_call_fails(error, "executor \"%s\" did not stop in time: %zu tasks are left",
-                executor->options.name, *ret_left);
-    return error ? asi_call_fails(error, NULL) : 0;
+    while (worker) {
+        int error = asi_wait_one(world, worker->stopped, deadline);
+        leave(executor, worker, world, error == -ETIMEDOUT);
+        if (error) {
+            *ret_left = count_left(executor, last);
+            return error != -ETIMEDOUT
+                           ? asi_call_fails(error, NULL)
+                           : asi_call_fails(error,
+                                     "executor \"%s\" did not stop in time: %zu tasks are left",
+                                     executor->options.name, *ret_left);
+        }
+        asi_lock_take(&lock);
+        worker = claim_worker(executor, last);
+        asi_lock_give(&lock);
+    }
+    return 0;
 }
 
 int anysync_executor_shutdown(struct anysync_executor *executor, enum anysync_shutdown mode,
         anysync_time deadline, size_t *ret_left)
 {
     struct anysync_executor *which = or_global(executor);
-    struct anysync_future *stopped = NULL;
     size_t left = 0;
-    int status = 0;
+    int status;
 
     prepare_process();
     asi_lock_take(&lock);
-    struct worker *worker =
-            ask_to_stop(which, mode == ANYSYNC_CANCEL ? ASI_STOP_CANCEL : ASI_STOP_DRAIN);
-    bool here = worker && worker->scheduler == asi_scheduler_here();
-    if (worker && !here) {
-        worker->waiting++;
-        stopped = anysync_future_ref(worker->stopped);
-    }
+    ask_to_stop(which, mode == ANYSYNC_CANCEL ? ASI_STOP_CANCEL : ASI_STOP_DRAIN);
+    unsigned last = which->workers;
+    bool here = is_own_thread(which);
+    struct worker *worker = here ? NULL : claim_worker(which, last);
     asi_lock_give(&lock);
     if (here) {
-        left = (size_t)(asi_counter_get(&worker->scheduler->live_shown) - worker->before.live);
+        left = count_left(which, last);
         status = asi_call_fails(-EINPROGRESS, "the worker was asked to stop, by itself");
-    } else if (worker) {
-        status = wait_for_stop(which, worker, stopped, deadline, &left);
-        anysync_future_unref(stopped);
+    } else {
+        status = wait_for_all(which, worker, last, deadline, &left);
     }
     if (ret_left)
         *ret_left = left;
@@ -461,7 +452,7 @@ int anysync_executor_new(
         const struct anysync_executor_options *options, struct anysync_executor **ret_executor)
 {
     struct anysync_executor_options completed;
-    int error = complete(options, &completed);
+    int error = asi_options_complete(options, &completed);
 
     if (error)
         return error;
@@ -501,7 +492,7 @@ struct anysync_executor *anysync_executor_unref(struct anysync_executor *executo
         return NULL;
     ASI_ASSERT(executor != &global, "the global executor has no reference to drop");
     asi_lock_take(&lock);
-    (void)ask_to_stop(executor, ASI_STOP_CANCEL);
+    ask_to_stop(executor, ASI_STOP_CANCEL);
     for (struct worker *worker = executor->all_workers; worker; worker = worker->next) {
         worker->executor = NULL;
         asi_pointer_set(&worker->scheduler->owner, NULL);
@@ -521,7 +512,7 @@ struct anysync_executor *anysync_executor_unref(struct anysync_executor *executo
 int anysync_configure(const struct anysync_executor_options *options)
 {
     struct anysync_executor_options completed;
-    int error = complete(options, &completed);
+    int error = asi_options_complete(options, &completed);
 
     if (error)
         return error;

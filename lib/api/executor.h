@@ -3,6 +3,8 @@
 #ifndef ASI_API_EXECUTOR_H
 #define ASI_API_EXECUTOR_H
 
+#include "base/clock.h"
+
 #include <anysync/executor.h>
 
 #include <stdint.h>
@@ -11,7 +13,16 @@ struct anysync_task;
 struct asi_scheduler;
 
 /* What options mean when they are all zero: every field filled in. */
+#define ASI_DEFAULT_OPTIONS                                                                        \
+    {                                                                                              \
+        .name = "anysync", .stack_size = 256 * 1024, .grace_ns = ASI_NS_PER_SECOND                 \
+    }
 extern const struct anysync_executor_options asi_default_options;
+
+/* RET_OPTIONS are OPTIONS (may be NULL) with every field filled in.  Returns 0, or -EINVAL and a
+ * sentence. */
+int asi_options_complete(const struct anysync_executor_options *options,
+        struct anysync_executor_options *ret_options);
 
 /* Give TASK (with a reference for the loop) to EXECUTOR (NULL: the global one), starting its
  * worker if it never ran.  Returns 0, -ESHUTDOWN or the error of the start, with a sentence: then

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* syscall() */
+/*
+ * Sleeping on a word.  (What it promises: futex.h.)
+ *
+ * Where the system has no futexes, a word's address chooses one of 64 buckets, each a mutex and a
+ * condition variable.  All who sleep in a bucket are woken together (broadcast: a signal might go
+ * to a sleeper of another word), look at their words, and sleep again.
+ */
 #include "thread/futex.h"
 
 #include "base/assert.h"
