@@ -516,6 +516,7 @@ ANYSYNC_COROUTINE(int, fork_inside, (enum after_fork, what))
         CHECK_EQ(anysync_future_wait(gate, ANYSYNC_FOREVER), -EOWNERDEAD);
         CHECK_EQ(add_one_await(NULL, 1), -EOWNERDEAD);
         CHECK_EQ(add_one_start(NULL, 1), -EOWNERDEAD);
+        CHECK_EQ(add_one_run_on(NULL, NULL, 1), -EOWNERDEAD);
         CHECK(anysync_event_base() == NULL);
         CHECK_EQ(anysync_last_error()->code, -EOWNERDEAD);
         CHECK(anysync_last_error()->message[0] != '\0');

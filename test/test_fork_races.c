@@ -58,3 +58,41 @@ TEST(k2_stress_forks_while_executors_start_and_stop)
     atomic_store(&stop, true);
     test_threads_join(threads);
 }
+
+/* --- task objects ----------------------------------------------------------------------------- */
+
+ANYSYNC_COROUTINE(int, answer)
+{
+    *result = 42;
+    return anysync_sleep(anysync_in_ms(1));
+}
+
+static int use_inherited_task(void *how)
+{
+    ANYSYNC_SCOPED_FUTURE(answer, future);
+    struct anysync_task *task = ((struct anysync_task **)how)[0];
+    int value = 0;
+
+    if (((struct anysync_task **)how)[1]) {
+        CHECK_EQ(anysync_task_start(task, &future.future), 0);
+        CHECK_EQ(answer_wait(&future, &value, ANYSYNC_FOREVER), 0);
+    } else {
+        CHECK_EQ(anysync_task_run(task, &value, ANYSYNC_FOREVER), 0);
+    }
+    CHECK_EQ(value, 42);
+    return 0;
+}
+
+TEST(k2_a_task_made_before_a_fork_runs_in_the_child)
+{
+    for (int start = 0; start < 2; start++) {
+        struct anysync_task *how[2] = {NULL, NULL};
+        CHECK_EQ(anysync_task_new(&answer_function, NULL, NULL, &how[0]), 0);
+        how[1] = start ? how[0] : NULL;
+        struct test_child child = test_child(use_inherited_task, how);
+        if (!child.exited || child.status != 0)
+            test_fail(TEST_HERE, "%s", child.errors);
+        free(child.errors);
+        anysync_task_unref(how[0]);
+    }
+}

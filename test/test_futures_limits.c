@@ -20,9 +20,12 @@
 
 #include <anysync/typed.h>
 
+#include <anysync/io.h>
+
 #include <errno.h>
 #include <event2/event.h>
 #include <sched.h>
+#include <unistd.h>
 
 /* --- refused ---------------------------------------------------------------------------------- */
 
@@ -359,4 +362,37 @@ TEST(stress_j4_any_of_several_under_a_deadline)
         for (int j = 0; j < MANY; j++)
             anysync_future_unref(all[j]);
     }
+}
+
+/* --- looking without waiting ------------------------------------------------------------------ */
+
+ANYSYNC_COROUTINE(void, count, (int *, begun))
+{
+    ++*begun;
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, look_only)
+{
+    ANYSYNC_SCOPED_FUTURE(count, child);
+    int begun = 0, pair[2];
+    int error = count_start(&child, &begun);
+
+    CHECK_EQ(error, 0);
+    CHECK_EQ(pipe(pair), 0);
+    CHECK_EQ(count_wait(&child, ANYSYNC_POLL), -ETIMEDOUT);
+    CHECK_EQ(anysync_future_wait(child.future, ANYSYNC_POLL), -ETIMEDOUT);
+    CHECK_EQ(anysync_wait_fd(pair[0], ANYSYNC_READABLE, ANYSYNC_POLL), -ETIMEDOUT);
+    CHECK_EQ(begun, 0); /* nobody else had a turn */
+    error = count_wait(&child, ANYSYNC_FOREVER);
+    CHECK_EQ(begun, 1);
+    close(pair[0]);
+    close(pair[1]);
+    return error;
+}
+
+TEST(a_poll_in_a_coroutine_does_not_suspend)
+{
+    CHECK_EQ(look_only_run(), 0);
+    CHECK_EQ(look_only_run_here(), 0);
 }

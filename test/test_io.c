@@ -471,3 +471,12 @@ TEST(each_call_ends_at_its_deadline)
 {
     in_every_world(check_deadlines);
 }
+
+TEST(a_moment_before_all_others_has_passed)
+{
+    int pair[2];
+
+    open_pair(PIPE, pair);
+    CHECK_EQ(anysync_wait_fd(pair[0], ANYSYNC_READABLE, INT64_MIN), -ETIMEDOUT);
+    close_pair(pair);
+}

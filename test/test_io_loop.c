@@ -12,6 +12,8 @@
  *   a loop's thread is never blocked, blocking   readers_of_one_blocking_pipe_never_block_the_loop
  *     descriptors or not                         writers_of_one_blocking_pipe_never_block_the_loop
  *                                                acceptors_of_one_blocking_socket_never_block_it
+ *   events of the user's on the base             an_event_that_is_always_ready_lets_the_loop_go_on
+ *   libevent without epoll                       the_loop_works_without_epoll
  *   many descriptors, readiness and deadlines    stress_a_deadline_never_loses_a_byte
  *                                                stress_many_pairs_play_ping_pong
  *
@@ -475,4 +477,71 @@ TEST(stress_many_pairs_play_ping_pong)
 {
     CHECK_EQ(tournament_run(test_scaled(100)), 0);
     CHECK_EQ(tournament_run_here(test_scaled(100)), 0);
+}
+
+/* --- the base --------------------------------------------------------------------------------- */
+
+static void pass_on(evutil_socket_t fd, short what, void *argument)
+{
+    const int *pair = argument;
+    char byte;
+
+    (void)what;
+    CHECK_EQ(read(fd, &byte, 1), 1);
+    CHECK_EQ(write(pair[1], &byte, 1), 1);
+}
+
+/* An event of the user's that is ready in each pass of libevent. */
+ANYSYNC_COROUTINE(void, sleep_beside_busy_event)
+{
+    int pair[2], error = 0;
+
+    CHECK_EQ(pipe(pair), 0);
+    CHECK_EQ(write(pair[1], "xx", 2), 2);
+    struct event *event =
+            event_new(anysync_event_base(), pair[0], EV_READ | EV_PERSIST, pass_on, pair);
+    CHECK(event != NULL);
+    CHECK_EQ(event_add(event, NULL), 0);
+    for (int i = 0; i < 5 && !error; i++)
+        error = anysync_sleep(anysync_in_ms(1));
+    event_free(event);
+    close_pair(pair);
+    return error;
+}
+
+TEST(an_event_that_is_always_ready_lets_the_loop_go_on)
+{
+    CHECK_EQ(sleep_beside_busy_event_run(), 0);
+    CHECK_EQ(sleep_beside_busy_event_run_here(), 0);
+}
+
+ANYSYNC_COROUTINE(void, wait_in_vain, (int, fd))
+{
+    int ready = anysync_wait_fd(fd, ANYSYNC_READABLE, anysync_in_ms(20));
+
+    CHECK_EQ(ready, -ETIMEDOUT);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, rest)
+{
+    return anysync_sleep(anysync_in_ms(1));
+}
+
+/* libevent can be told to do without epoll; then it cannot see edges. */
+TEST(the_loop_works_without_epoll)
+{
+    ANYSYNC_SCOPED_FUTURE(wait_in_vain, waiting);
+    struct anysync_stats stats;
+    int pair[2];
+
+    CHECK_EQ(setenv("EVENT_NOEPOLL", "1", 1), 0);
+    CHECK_EQ(pipe(pair), 0);
+    CHECK_EQ(wait_in_vain_start(&waiting, pair[0]), 0);
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(rest_run(), 0); /* rings the bell, and the clock's */
+    CHECK_EQ(wait_in_vain_wait(&waiting, ANYSYNC_FOREVER), 0);
+    anysync_executor_stats(NULL, &stats);
+    CHECK_GE(10000, stats.polls); /* it sleeps in between */
+    close_pair(pair);
 }

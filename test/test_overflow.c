@@ -471,3 +471,29 @@ TEST(k5_exit_outside_a_task_stops_with_a_sentence)
     CHECK_CONTAINS(child.errors, "anysync_exit() was called outside a task");
     free(child.errors);
 }
+
+/* --- stacks of several sizes ------------------------------------------------------------------ */
+
+ANYSYNC_COROUTINE_STACK(20000, int, seventeen_kb, (size_t, bytes))
+{
+    *result = use_stack(bytes, NULL);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, small_task)
+{
+    return 0;
+}
+
+TEST(k5_an_idle_stack_that_is_too_small_is_not_taken)
+{
+    struct anysync_executor_options options = {.stack_size = 16 * 1024};
+    struct anysync_executor *executor;
+
+    if (TEST_ASAN || TEST_TSAN)
+        test_skip("a sanitizer needs more of a stack");
+    CHECK_EQ(anysync_executor_new(&options, &executor), 0);
+    CHECK_EQ(small_task_run_on(executor), 0); /* its stack is idle now */
+    CHECK_EQ(seventeen_kb_run_on(executor, NULL, 16 * 1024), 0);
+    anysync_executor_unref(executor);
+}
