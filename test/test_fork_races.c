@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork() while other threads start and stop executors (CONTRACT K2).  The rest: test_fork.c.
+ * fork() at bad moments (CONTRACT K2).  The rest: test_fork.c.
  *
  * Promised                                      Tested by
  *   K2 the child's first use works, whatever    k2_stress_forks_while_executors_start_and_stop
  *     the parent's threads were at
+ *   K2 tasks made before a fork, tasks of the   k2_a_task_made_before_a_fork_runs_in_the_child
+ *     parent                                  k2_a_forked_coroutine_runs_none_of_its_parents_tasks
  */
 #include "harness.h"
 
 #include <anysync/typed.h>
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,4 +98,40 @@ TEST(k2_a_task_made_before_a_fork_runs_in_the_child)
         free(child.errors);
         anysync_task_unref(how[0]);
     }
+}
+
+/* --- the parent's tasks ----------------------------------------------------------------------- */
+
+ANYSYNC_COROUTINE(void, only_in, (pid_t, process))
+{
+    if (getpid() != process)
+        _exit(3);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(int, fork_and_run_on, (struct anysync_executor *, other))
+{
+    int status = -1, value;
+    int error = only_in_start(NULL, getpid()); /* it is ready when the fork comes */
+    pid_t pid = error ? -1 : fork();
+
+    CHECK_GE(pid, 0);
+    if (pid == 0)
+        _exit(answer_run_on(other, &value) == -EOWNERDEAD ? 7 : 1);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    *result = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return 0;
+}
+
+TEST(k2_a_forked_coroutine_runs_none_of_its_parents_tasks)
+{
+    struct anysync_executor *other;
+    int status = -1;
+
+    CHECK_EQ(anysync_executor_new(NULL, &other), 0);
+    CHECK_EQ(fork_and_run_on_run(&status, other), 0);
+    CHECK_EQ(status, 7);
+    CHECK_EQ(fork_and_run_on_run_here(&status, other), 0);
+    CHECK_EQ(status, 7);
+    anysync_executor_unref(other);
 }
