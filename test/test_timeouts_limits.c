@@ -180,25 +180,35 @@ TEST(c2_an_abandoned_task_never_touches_its_callers_page)
 
 /* --- a loop that only waits ------------------------------------------------------------------- */
 
-static sem_t let_go;
+static sem_t begun, let_go;
 
 ANYSYNC_COROUTINE(void, block_worker)
 {
+    sem_post(&begun);
     while (sem_wait(&let_go) != 0)
         ;
     return 0;
 }
 
+ANYSYNC_COROUTINE(void, come_after)
+{
+    return 0;
+}
+
 ANYSYNC_COROUTINE(void, wait_for_blocked)
 {
-    return block_worker_run_on(own);
+    return come_after_run_on(own);
 }
 
 /* When the grace ends there is nothing on this loop that could go on: it must not sleep then. */
 TEST(c1_the_grace_ends_a_loop_that_only_waits)
 {
+    CHECK_EQ(sem_init(&begun, 0, 0), 0);
     CHECK_EQ(sem_init(&let_go, 0, 0), 0);
     give_grace(0, 3600 * 1000 * MS);
+    CHECK_EQ(block_worker_start_on(own, NULL), 0);
+    while (sem_wait(&begun) != 0)
+        ;
     CHECK_EQ(wait_for_blocked_run_here_until(anysync_in_ns(2 * MS)), -ETIMEDOUT);
     CHECK_CONTAINS(anysync_last_error()->message, "abandoned");
     sem_post(&let_go); /* only now */
