@@ -5,6 +5,7 @@
 
 #include "harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,6 +28,19 @@ static inline void close_pair(const int pair[2])
 {
     close(pair[0]);
     close(pair[1]);
+}
+
+/* Write until there is no more room. */
+static inline void fill(int fd)
+{
+    static const char zeros[4096];
+    int flags = fcntl(fd, F_GETFL);
+
+    CHECK_EQ(fcntl(fd, F_SETFL, flags | O_NONBLOCK), 0);
+    while (write(fd, zeros, sizeof(zeros)) > 0)
+        ;
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(fcntl(fd, F_SETFL, flags), 0);
 }
 
 #endif

@@ -52,13 +52,7 @@ static void wait_in_callback(evutil_socket_t fd, short what, void *argument)
 
 ANYSYNC_COROUTINE(void, have_callback)
 {
-    struct anysync_future *called = new_future();
-    struct event_base *base = anysync_event_base();
-
-    CHECK(base != NULL);
-    CHECK_EQ(event_base_once(base, -1, EV_TIMEOUT, wait_in_callback, called, NULL), 0);
-    CHECK_EQ(anysync_wait(called, NULL, ANYSYNC_FOREVER), 0);
-    anysync_future_unref(called);
+    call_back(wait_in_callback);
     return 0;
 }
 

@@ -428,18 +428,6 @@ static void expect_timeout(ssize_t error, const char *call, anysync_time deadlin
     CHECK_CONTAINS(anysync_last_error()->message, call);
 }
 
-static void fill(int fd)
-{
-    static const char zeros[4096];
-    int flags = fcntl(fd, F_GETFL);
-
-    CHECK_EQ(fcntl(fd, F_SETFL, flags | O_NONBLOCK), 0);
-    while (write(fd, zeros, sizeof(zeros)) > 0)
-        ;
-    CHECK_EQ(errno, EAGAIN);
-    CHECK_EQ(fcntl(fd, F_SETFL, flags), 0);
-}
-
 static void check_deadlines(void)
 {
     struct sockaddr_in address;

@@ -36,18 +36,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-static void fill(int fd)
-{
-    static const char zeros[4096];
-    int flags = fcntl(fd, F_GETFL);
-
-    CHECK_EQ(fcntl(fd, F_SETFL, flags | O_NONBLOCK), 0);
-    while (write(fd, zeros, sizeof(zeros)) > 0)
-        ;
-    CHECK_EQ(errno, EAGAIN);
-    CHECK_EQ(fcntl(fd, F_SETFL, flags), 0);
-}
-
 ANYSYNC_COROUTINE(ssize_t, reader, (int, fd))
 {
     char byte;
@@ -93,14 +81,7 @@ static void read_in_callback(evutil_socket_t fd, short what, void *argument)
 
 ANYSYNC_COROUTINE(void, have_callback)
 {
-    struct anysync_future *called;
-    struct event_base *base = anysync_event_base();
-
-    CHECK_EQ(anysync_future_new(0, &called), 0);
-    CHECK(base != NULL);
-    CHECK_EQ(event_base_once(base, -1, EV_TIMEOUT, read_in_callback, called, NULL), 0);
-    CHECK_EQ(anysync_wait(called, NULL, ANYSYNC_FOREVER), 0);
-    anysync_future_unref(called);
+    call_back(read_in_callback);
     return 0;
 }
 

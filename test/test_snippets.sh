@@ -22,18 +22,7 @@ cd "$(dirname "$0")/.." || exit 2
 [ $# -gt 0 ] || set -- $(ls README.md 2>/dev/null; find docs -name '*.md' | sort)
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
-number=0 failed=0
-
-report() { # status, name; what was said is in $work/said
-    number=$((number + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        failed=$((failed + 1))
-        sed 's/^/#   /' "$work/said"
-    fi
-}
+. test/tap.sh
 
 # Write each block of page $1 to $work/LINE.c (and what it prints to LINE.expected), and list them in
 # $work/list as "LINE program|part|refused WORD".

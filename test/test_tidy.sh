@@ -4,22 +4,11 @@
 # the other.  TAP on standard output.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-number=0 failed=0
+. test/tap.sh
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 tree=$work/tree
 spdx='/* SPDX-License-Identifier: MIT */'
-
-report() { # status, name
-    number=$((number + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        failed=$((failed + 1))
-        sed 's/^/#   /' "$work/said"
-    fi
-}
 
 tidy() { sh "$tree/test/tidy.sh" >"$work/said" 2>&1; }
 

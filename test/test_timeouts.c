@@ -23,7 +23,7 @@
  *
  * Worlds: see worlds[].  Cancelling by hand: test_cancel.c.  More: test_timeouts_limits.c.
  */
-#include "harness.h"
+#include "stage.h"
 
 #include <anysync/typed.h>
 
@@ -246,51 +246,17 @@ TEST(c1_a_failure_in_the_clean_up_is_still_a_timeout)
 
 /* --- tasks that stay -------------------------------------------------------------------------- */
 
-/* What a task that stays needs of the outside.  It lives longer than the call, and as tasks may
- * come late to it, as long as the process. */
-static struct stage {
-    struct stage *before;
-    atomic_bool began, release;
-    struct anysync_future *ended;
-} * stage;
-
 struct page {
     struct stage *stage;
     char text[56];
 };
-
-static void open_stage(void)
-{
-    struct stage *next = calloc(1, sizeof(*next));
-
-    CHECK(next != NULL);
-    CHECK_EQ(anysync_future_new(0, &next->ended), 0);
-    next->before = stage;
-    stage = next;
-}
-
-/* Let the task go, and wait until it has written all it ever writes. */
-static void close_stage(void)
-{
-    atomic_store(&stage->release, true);
-    CHECK_EQ(anysync_wait(stage->ended, NULL, ANYSYNC_FOREVER), 0);
-}
-
-static void go_on_regardless(void)
-{
-    int ignored = anysync_yield();
-
-    (void)ignored;
-}
 
 /* Goes on after it was cancelled until it is released, and then has a value. */
 ANYSYNC_COROUTINE(struct page, stubborn, (struct page, page))
 {
     struct stage *mine = page.stage;
 
-    atomic_store(&mine->began, true);
-    while (!atomic_load(&mine->release))
-        go_on_regardless();
+    stay(mine);
     memset(page.text, 'w', sizeof(page.text));
     memset(result->text, 'w', sizeof(result->text));
     return anysync_future_set(mine->ended, NULL);

@@ -8,7 +8,7 @@
  *   C2 no access to the caller's memory at all c2_an_abandoned_task_never_touches_its_callers_page
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
-#include "harness.h"
+#include "stage.h"
 
 #include <anysync/typed.h>
 
@@ -72,13 +72,6 @@ TEST(c1_the_grace_is_that_of_the_executor_named)
 
 /* --- the caller's memory ---------------------------------------------------------------------- */
 
-/* Tasks may come late to their stage: it lives as long as the process. */
-static struct stage {
-    struct stage *before;
-    atomic_bool began, release;
-    struct anysync_future *ended;
-} * stage;
-
 struct sheet {
     struct stage *stage;
     char text[56];
@@ -91,27 +84,13 @@ struct caller_page {
 
 enum { PAGE = 64 * 1024 }; /* at least a page, wherever this runs */
 
-static void open_stage(void)
-{
-    struct stage *next = calloc(1, sizeof(*next));
-
-    CHECK(next != NULL);
-    CHECK_EQ(anysync_future_new(0, &next->ended), 0);
-    next->before = stage;
-    stage = next;
-}
-
 /* Goes on after its cancel until it is released; then it reads and writes all it was given. */
 static int scribble(void *argument, void *result)
 {
     struct sheet *given = argument, *made = result;
     struct stage *mine = given->stage;
 
-    atomic_store(&mine->began, true);
-    while (!atomic_load(&mine->release)) {
-        int ignored = anysync_yield();
-        (void)ignored;
-    }
+    stay(mine);
     memcpy(made, given, sizeof(*made));
     memset(given, 'w', sizeof(*given));
     return anysync_future_set(mine->ended, NULL);
@@ -162,8 +141,7 @@ static void check_page(run_fn *run, bool in_coroutine)
     else
         abandon(run, page);
     CHECK_EQ(mprotect(page, PAGE, PROT_NONE), 0);
-    atomic_store(&stage->release, true);
-    CHECK_EQ(anysync_wait(stage->ended, NULL, ANYSYNC_FOREVER), 0);
+    close_stage();
     CHECK_EQ(munmap(page, PAGE), 0);
 }
 

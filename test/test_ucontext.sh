@@ -8,27 +8,16 @@ cd "$(dirname "$0")/.." || exit 2
 build=build/ucontext
 tests="coro values values_endings cancel timeouts overflow where"
 programs=$(for name in $tests; do echo "$build/test/test_$name"; done)
-number=0 failed=0
-log=$(mktemp) || exit 2
-trap 'rm -f "$log"' EXIT
-
-report() { # NAME STATUS; the log is shown when it failed
-    number=$((number + 1))
-    if [ "$2" -eq 0 ]; then
-        echo "ok $number - $1"
-    else
-        echo "not ok $number - $1"
-        failed=$((failed + 1))
-        sed 's/^/#   /' "$log" | tail -n 40
-    fi
-}
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+. test/tap.sh
 
 echo "1..$(($(echo "$tests" | wc -w) + 1))"
 # shellcheck disable=SC2086  # several words on purpose
-make --no-print-directory CC="$CC" BUILD=$build CFLAGS=-DASI_UCONTEXT $programs >"$log" 2>&1
-report it_builds $?
+make --no-print-directory CC="$CC" BUILD=$build CFLAGS=-DASI_UCONTEXT $programs >"$work/said" 2>&1
+report $? it_builds
 for name in $tests; do
-    "$build/test/test_$name" >"$log" 2>&1
-    report "$name" $?
+    "$build/test/test_$name" >"$work/said" 2>&1
+    report $? "$name"
 done
 [ "$failed" -eq 0 ]

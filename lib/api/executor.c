@@ -88,7 +88,6 @@ static void after_fork(void)
 /* The workers do not exist here: every executor is as it was before first use. */
 static void in_child(void)
 {
-    asi_lock_give(&lock);
     for (struct anysync_executor *executor = all; executor; executor = executor->next) {
         asi_pointer_set(&executor->open, NULL);
         executor->state = IDLE;
@@ -101,7 +100,7 @@ static void in_child(void)
 
 static void prepare(void)
 {
-    static const struct asi_fork_part part = {before_fork, after_fork, in_child};
+    static const struct asi_fork_part part = {before_fork, in_child, after_fork};
 
     asi_fork_add(&part);
 }
@@ -177,7 +176,7 @@ static void work(void *argument)
     worker->serial = asi_local_serial();
     asi_lock_give(&lock);
     asi_scheduler_run(scheduler);
-    asi_scheduler_leave_thread(scheduler);
+    asi_scheduler_free_idle(scheduler, 0);
 
     asi_lock_take(&lock);
     bool alone = worker->waiting == 0;
@@ -290,8 +289,6 @@ int anysync_executor_start(struct anysync_executor *executor)
     prepare_process();
     asi_lock_take(&lock);
     enum state state = which->state;
-    if (state == STOPPED && which->worker)
-        which->worker = NULL; /* it has ended; who waits for that will join it */
     if (state == IDLE || state == STOPPED)
         error = start(which);
     asi_lock_give(&lock);
@@ -307,12 +304,8 @@ static void ask_to_stop(struct anysync_executor *executor, enum asi_stopping how
 {
     asi_pointer_set(&executor->open, NULL);
     executor->state = executor->worker && !executor->worker->ended ? STOPPING : STOPPED;
-    for (struct worker *worker = executor->all_workers; worker; worker = worker->next) {
-        struct asi_letter *letter = how == ASI_STOP_CANCEL ? &worker->scheduler->cancel_letter
-                                                           : &worker->scheduler->drain_letter;
-        if (!letter->deliver) /* each is sent once */
-            asi_scheduler_ask_stop(worker->scheduler, how);
-    }
+    for (struct worker *worker = executor->all_workers; worker; worker = worker->next)
+        asi_scheduler_ask_stop(worker->scheduler, how);
 }
 
 /* [lock] A worker to wait for, one of the first LAST (later ones were started since), with one wait

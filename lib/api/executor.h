@@ -17,7 +17,6 @@ struct asi_scheduler;
     {                                                                                              \
         .name = "anysync", .stack_size = 256 * 1024, .grace_ns = ASI_NS_PER_SECOND                 \
     }
-extern const struct anysync_executor_options asi_default_options;
 
 /* RET_OPTIONS are OPTIONS (may be NULL) with every field filled in.  Returns 0, or -EINVAL and a
  * sentence. */

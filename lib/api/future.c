@@ -34,17 +34,32 @@ int anysync_future_new(size_t result_size, struct anysync_future **ret_future)
 static const char orphan_text[] =
         "the future was pending when this process was forked: nobody completes it here";
 
-/* The sole right to complete FUTURE by hand. */
-static int claim(struct anysync_future *future)
+/* The sole right to complete FUTURE by hand; async-signal-safe. */
+static int claim_silently(struct anysync_future *future)
 {
     if (future->is_task)
-        return asi_call_fails(-EPERM, "the future of task \"%s\" cannot be set by hand",
-                asi_task_name(asi_task_of(future)));
+        return -EPERM;
     if (asi_future_is_orphan(future))
-        return asi_call_fails(-EOWNERDEAD, orphan_text);
-    if (!asi_cell_claim(&future->cell))
-        return -EALREADY;
-    return 0;
+        return -EOWNERDEAD;
+    return asi_cell_claim(&future->cell) ? 0 : -EALREADY;
+}
+
+/* The same, with a sentence when it is refused. */
+static int claim(struct anysync_future *future)
+{
+    int error = claim_silently(future);
+
+    switch (error) {
+    case -EPERM:
+        return asi_call_fails(error, "the future of task \"%s\" cannot be set by hand",
+                asi_task_name(asi_task_of(future)));
+    case -EOWNERDEAD:
+        return asi_call_fails(error, orphan_text);
+    case -EALREADY:
+        return asi_call_fails(error, "the future was done before");
+    default:
+        return error;
+    }
 }
 
 static void put_value(struct anysync_future *future, const void *value)
@@ -59,19 +74,17 @@ int anysync_future_set(struct anysync_future *future, const void *value)
     int error = claim(future);
 
     if (error)
-        return error == -EALREADY ? asi_call_fails(error, "the future was done before") : error;
+        return error;
     put_value(future, value);
     return 0;
 }
 
 int anysync_future_set_from_signal(struct anysync_future *future, const void *value)
 {
-    if (future->is_task)
-        return -EPERM;
-    if (asi_future_is_orphan(future))
-        return -EOWNERDEAD;
-    if (!asi_cell_claim(&future->cell))
-        return -EALREADY;
+    int error = claim_silently(future);
+
+    if (error)
+        return error;
     /* Wakes take the way for other threads: this one may be in the middle of its ready queue. */
     asi_local.in_signal++;
     put_value(future, value);
@@ -86,7 +99,7 @@ int anysync_future_fail(struct anysync_future *future, int code, const char *for
     ASI_ASSERT(code < 0, "a future cannot fail with a code that is not negative");
     int error = claim(future);
     if (error)
-        return error == -EALREADY ? asi_call_fails(error, "the future was done before") : error;
+        return error;
     va_start(values, format);
     asi_future_complete(
             future, code, asi_error_new_list(code, ANYSYNC_ORIGIN_TASK, format, values));

@@ -141,10 +141,9 @@ static int wait_unless_nonblocking(int fd, unsigned events, anysync_time deadlin
     /* Look again after each wait: another coroutine may have been first. */
     for (;;) {
         int ready = poll_once(fd, events, 0);
-        if (ready == 0)
-            ready = wait_ready(fd, events, deadline);
-        else
+        if (ready != 0)
             return ready < 0 ? ready : 0;
+        ready = wait_ready(fd, events, deadline);
         if (ready < 0)
             return ready;
     }

@@ -6,15 +6,13 @@
 
 enum { LEAST_STACK = 16 * 1024, MOST_STACK = 1 << 30 };
 
-const struct anysync_executor_options asi_default_options = ASI_DEFAULT_OPTIONS;
-
 int asi_options_complete(const struct anysync_executor_options *options,
         struct anysync_executor_options *ret_options)
 {
     static const struct anysync_executor_options none;
     const struct anysync_executor_options *given = options ? options : &none;
 
-    *ret_options = asi_default_options;
+    *ret_options = (struct anysync_executor_options)ASI_DEFAULT_OPTIONS;
     if (given->nested < ANYSYNC_NESTED_THREAD || given->nested > ANYSYNC_NESTED_ERROR)
         return asi_call_fails(-EINVAL, "option nested is %d", (int)given->nested);
     if (given->spin < ANYSYNC_SPIN_ADAPTIVE || given->spin > ANYSYNC_SPIN_ALWAYS)

@@ -191,7 +191,7 @@ static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, 
         anysync_time deadline)
 {
     static const char name[] = "here";
-    struct anysync_executor_options options = asi_default_options;
+    struct anysync_executor_options options = ASI_DEFAULT_OPTIONS;
 
     options.name = name;
     asi_scheduler_open(scheduler, ASI_LOOP_HERE, &options);

@@ -68,14 +68,9 @@ static void after_fork(void)
     asi_lock_give(&lock);
 }
 
-static void in_child(void)
-{
-    asi_lock_give(&lock);
-}
-
 static void prepare(void)
 {
-    static const struct asi_fork_part part = {before_fork, after_fork, in_child};
+    static const struct asi_fork_part part = {.before = before_fork, .after = after_fork};
 
     asi_fork_add(&part);
     asi_overflow_install();

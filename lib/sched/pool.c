@@ -36,8 +36,6 @@ static void after_fork(void)
  * calling thread's own loop stays as it is: its coroutine may call exec() or _exit(). */
 static void in_child(void)
 {
-    asi_lock_give(&lock);
-    asi_error_after_fork();
     for (struct asi_scheduler *scheduler = all; scheduler; scheduler = scheduler->next_all) {
         if (scheduler != asi_local.scheduler)
             asi_poller_in_child(&scheduler->poller);
@@ -69,7 +67,7 @@ static void give_here_back(struct asi_local *local)
 
 static void prepare(void)
 {
-    static const struct asi_fork_part part = {before_fork, after_fork, in_child};
+    static const struct asi_fork_part part = {before_fork, in_child, after_fork};
 
     asi_fork_add(&part);
     asi_error_prepare();
@@ -120,19 +118,9 @@ struct asi_scheduler *asi_scheduler_take(void)
     return scheduler;
 }
 
-void asi_scheduler_leave_thread(struct asi_scheduler *scheduler)
-{
-    while (scheduler->idle) {
-        struct asi_coro *coro = scheduler->idle;
-        scheduler->idle = coro->next;
-        asi_coro_free(coro);
-    }
-    scheduler->idle_count = 0;
-}
-
 void asi_scheduler_give(struct asi_scheduler *scheduler)
 {
-    asi_scheduler_leave_thread(scheduler);
+    asi_scheduler_free_idle(scheduler, 0);
     asi_lock_take(&lock);
     scheduler->next_free = free_ones;
     free_ones = scheduler;

@@ -91,11 +91,19 @@ void asi_scheduler_ask_stop(struct asi_scheduler *scheduler, enum asi_stopping h
     bool cancel = how == ASI_STOP_CANCEL;
     struct asi_letter *letter = cancel ? &scheduler->cancel_letter : &scheduler->drain_letter;
 
+    if (letter->deliver)
+        return; /* it was sent before */
     letter->deliver = cancel ? deliver_cancel : deliver_drain;
     asi_scheduler_post(scheduler, letter);
 }
 
-static struct anysync_task *next_ready(struct anysync_task *task);
+/* The one after TASK in the ready queue. */
+static struct anysync_task *next_ready(struct anysync_task *task)
+{
+    struct asi_letter *next = task->letter.next;
+
+    return next ? asi_container_of(next, struct anysync_task, letter) : NULL;
+}
 
 void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
 {
@@ -159,13 +167,6 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler)
 
 /* --- the ready queue -------------------------------------------------------------------------- */
 
-static struct anysync_task *next_ready(struct anysync_task *task)
-{
-    struct asi_letter *next = task->letter.next;
-
-    return next ? asi_container_of(next, struct anysync_task, letter) : NULL;
-}
-
 static struct anysync_task *pop_ready(struct asi_scheduler *scheduler)
 {
     struct anysync_task *task = scheduler->ready_head;
@@ -198,6 +199,16 @@ static void go_idle(struct asi_scheduler *scheduler, struct asi_coro *coro)
     coro->next = scheduler->idle;
     scheduler->idle = coro;
     scheduler->idle_count++;
+}
+
+void asi_scheduler_free_idle(struct asi_scheduler *scheduler, unsigned keep)
+{
+    while (scheduler->idle_count > keep) {
+        struct asi_coro *coro = scheduler->idle;
+        scheduler->idle = coro->next;
+        scheduler->idle_count--;
+        asi_coro_free(coro);
+    }
 }
 
 static void run_new_tasks(void *argument);
@@ -348,12 +359,8 @@ static void run_ready(struct asi_scheduler *scheduler)
         go_idle(scheduler, scheduler->left);
         scheduler->left = NULL;
     }
-    while (scheduler->idle_count > MOST_IDLE) {
-        struct asi_coro *coro = scheduler->idle;
-        scheduler->idle = coro->next;
-        scheduler->idle_count--;
-        asi_coro_free(coro);
-    }
+    if (ASI_UNLIKELY(scheduler->idle_count > MOST_IDLE))
+        asi_scheduler_free_idle(scheduler, MOST_IDLE);
 }
 
 static void look_around(struct asi_scheduler *scheduler)

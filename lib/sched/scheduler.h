@@ -95,9 +95,9 @@ void asi_scheduler_prepare_process(void);
 struct asi_scheduler *asi_scheduler_take(void);
 void asi_scheduler_give(struct asi_scheduler *scheduler);
 
-/* It has run, and may run on another thread next: part with the idle runners.  They have begun on
- * this one, and a coroutine never changes its thread.  (give does this too.) */
-void asi_scheduler_leave_thread(struct asi_scheduler *scheduler);
+/* Free idle runners but for KEEP.  A loop that has run, and may run on another thread next, keeps
+ * none: they began on this one, and a coroutine never changes its thread.  (give sees to it.) */
+void asi_scheduler_free_idle(struct asi_scheduler *scheduler, unsigned keep);
 
 /* Open it for letters.  From now on others may post. */
 void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind,
@@ -110,7 +110,7 @@ void asi_scheduler_run(struct asi_scheduler *scheduler);
 /* From any thread: send LETTER (consumed unless false).  False: the loop is closed. */
 bool asi_scheduler_post(struct asi_scheduler *scheduler, struct asi_letter *letter);
 
-/* From any thread, once for each mode: have it stop. */
+/* From any thread, one at a time: have it stop.  Asking again in the same way changes nothing. */
 void asi_scheduler_ask_stop(struct asi_scheduler *scheduler, enum asi_stopping how);
 
 /* On its thread: stop. */

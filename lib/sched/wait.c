@@ -301,11 +301,12 @@ static int wait_for_local(struct anysync_task *task, anysync_time deadline)
 
     if (asi_cell_done(&task->future.cell))
         return 0;
-    int error = asi_wait_checkpoint();
-    if (error || deadline == ANYSYNC_POLL)
-        return error ? error : -ETIMEDOUT;
+    if (deadline == ANYSYNC_POLL) {
+        int refused = asi_wait_checkpoint();
+        return refused ? refused : -ETIMEDOUT;
+    }
     task->waits = &wait;
-    error = asi_wait_local(&wait.woken, deadline);
+    int error = asi_wait_local(&wait.woken, deadline);
     if (!wait.woken)
         remove_wait(task, &wait);
     return error;

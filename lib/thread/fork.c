@@ -26,13 +26,18 @@ static void before_fork(void)
     asi_futex_before_fork();
 }
 
+static void give_back(void)
+{
+    for (unsigned i = 0; i < part_count; i++)
+        parts[i]->after();
+    asi_once_after_fork();
+}
+
 static void after_fork(void)
 {
     asi_futex_after_fork(false);
     asi_recycle_after_fork();
-    for (unsigned i = 0; i < part_count; i++)
-        parts[i]->after();
-    asi_once_after_fork();
+    give_back();
 }
 
 static void in_child(void)
@@ -40,9 +45,11 @@ static void in_child(void)
     asi_fork_generation++;
     asi_futex_after_fork(true);
     asi_recycle_after_fork();
-    for (unsigned i = 0; i < part_count; i++)
-        parts[i]->in_child();
-    asi_once_after_fork();
+    for (unsigned i = 0; i < part_count; i++) {
+        if (parts[i]->in_child)
+            parts[i]->in_child();
+    }
+    give_back();
     asi_thread_in_child();
 }
 

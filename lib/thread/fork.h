@@ -11,8 +11,8 @@
 
 struct asi_fork_part {
     void (*before)(void);
-    void (*after)(void); /* in the parent */
-    void (*in_child)(void);
+    void (*in_child)(void); /* in the child, before `after`; NULL: nothing to do there */
+    void (*after)(void);    /* in both */
 };
 
 /* How many forks lie between this process and the one that started.  Written only in a child,
