@@ -27,7 +27,7 @@ static int noop_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function noop = {"noop", __FILE__, __LINE__, noop_body, 0, 0, 0};
+static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
 
 static int await_body(void *argument, void *result)
 {
@@ -52,8 +52,8 @@ static int yielder_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function yielder = {
-        "yielder", __FILE__, __LINE__, yielder_body, sizeof(int64_t), 0, 0};
+static const struct anysync_function yielder =
+        ANYSYNC_FUNCTION(yielder, yielder_body, sizeof(int64_t), 0);
 
 static int yield_body(void *argument, void *result)
 {
@@ -70,10 +70,10 @@ static int yield_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function awaits = {
-        "awaits", __FILE__, __LINE__, await_body, sizeof(int64_t), sizeof(int64_t), 0};
-static const struct anysync_function yields = {
-        "yields", __FILE__, __LINE__, yield_body, sizeof(int64_t), sizeof(int64_t), 0};
+static const struct anysync_function awaits =
+        ANYSYNC_FUNCTION(awaits, await_body, sizeof(int64_t), sizeof(int64_t));
+static const struct anysync_function yields =
+        ANYSYNC_FUNCTION(yields, yield_body, sizeof(int64_t), sizeof(int64_t));
 
 static int64_t ours_await(int64_t count)
 {

@@ -30,8 +30,8 @@ static int pin_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function noop = {"noop", __FILE__, __LINE__, noop_body, 0, 0, 0};
-static const struct anysync_function pin = {"pin", __FILE__, __LINE__, pin_body, 0, 0, 0};
+static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
+static const struct anysync_function pin = ANYSYNC_FUNCTION(pin, pin_body, 0, 0);
 
 static int by_hand_noop(void *unused)
 {

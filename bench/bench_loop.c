@@ -22,7 +22,7 @@ static int noop_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function noop = {"noop", __FILE__, __LINE__, noop_body, 0, 0, 0};
+static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
 
 static int nested_body(void *argument, void *result)
 {
@@ -35,8 +35,8 @@ static int nested_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function nested = {
-        "nested", __FILE__, __LINE__, nested_body, sizeof(int64_t), sizeof(int64_t), 0};
+static const struct anysync_function nested =
+        ANYSYNC_FUNCTION(nested, nested_body, sizeof(int64_t), sizeof(int64_t));
 
 static int64_t ours_nested(int64_t count)
 {

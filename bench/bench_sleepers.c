@@ -56,8 +56,7 @@ static int sleeper_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function sleeper = {
-        "sleeper", __FILE__, __LINE__, sleeper_body, 0, 0, 0};
+static const struct anysync_function sleeper = ANYSYNC_FUNCTION(sleeper, sleeper_body, 0, 0);
 
 static int all_body(void *argument, void *result)
 {
@@ -68,7 +67,7 @@ static int all_body(void *argument, void *result)
     return anysync_wait(finished, NULL, ANYSYNC_FOREVER);
 }
 
-static const struct anysync_function all = {"all", __FILE__, __LINE__, all_body, 0, 0, 0};
+static const struct anysync_function all = ANYSYNC_FUNCTION(all, all_body, 0, 0);
 
 static void run_ours(void)
 {

@@ -33,7 +33,7 @@ static int count_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function count_one = {"count", __FILE__, __LINE__, count_body, 0, 0, 0};
+static const struct anysync_function count_one = ANYSYNC_FUNCTION(count, count_body, 0, 0);
 
 static void ours_work(int index)
 {

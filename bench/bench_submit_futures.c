@@ -26,7 +26,7 @@ static int noop_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function noop = {"noop", __FILE__, __LINE__, noop_body, 0, 0, 0};
+static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
 
 static void ours_work(int index)
 {

@@ -105,8 +105,8 @@ static int add_one_body(void *argument, void *result)
     return loaded.yield();
 }
 
-static const struct anysync_function add_one = {
-        "add_one", __FILE__, __LINE__, add_one_body, sizeof(int), sizeof(int), 0};
+static const struct anysync_function add_one =
+        ANYSYNC_FUNCTION(add_one, add_one_body, sizeof(int), sizeof(int));
 
 /* A task that waits for a gate and then counts. */
 struct gated {
@@ -124,8 +124,8 @@ static int pass_body(void *argument, void *result)
     return error;
 }
 
-static const struct anysync_function pass = {
-        "pass", __FILE__, __LINE__, pass_body, sizeof(struct gated), 0, 0};
+static const struct anysync_function pass =
+        ANYSYNC_FUNCTION(pass, pass_body, sizeof(struct gated), 0);
 
 static void check_works(void)
 {
@@ -253,8 +253,8 @@ static int add_two_body(void *argument, void *result)
     return anysync_yield();
 }
 
-static const struct anysync_function add_two = {
-        "add_two", __FILE__, __LINE__, add_two_body, sizeof(int), sizeof(int), 0};
+static const struct anysync_function add_two =
+        ANYSYNC_FUNCTION(add_two, add_two_body, sizeof(int), sizeof(int));
 
 TEST(k6_it_is_apart_from_the_static_one)
 {

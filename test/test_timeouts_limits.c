@@ -96,8 +96,8 @@ static int scribble(void *argument, void *result)
     return anysync_future_set(mine->ended, NULL);
 }
 
-static const struct anysync_function scribble_function = {
-        "scribble", __FILE__, __LINE__, scribble, sizeof(struct sheet), sizeof(struct sheet), 0};
+static const struct anysync_function scribble_function =
+        ANYSYNC_FUNCTION(scribble, scribble, sizeof(struct sheet), sizeof(struct sheet));
 
 typedef int run_fn(const struct anysync_function *function, const void *argument, void *ret_result,
         anysync_time deadline);

@@ -40,6 +40,11 @@ extern "C" {
 
 #define ANYSYNC_API __attribute__((visibility("default")))
 #define ANYSYNC_MUST_CHECK __attribute__((warn_unused_result))
+/* Two names that differ in each line of a file: for what macros declare. */
+#define ASI_UNIQUE(prefix) ASI_PASTE(prefix##_, __LINE__)
+#define ASI_PASTE(a, b) ASI_PASTED(a, b)
+#define ASI_PASTED(a, b) a##b
+
 #define ANYSYNC_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /* Nothing left to do: the task had finished before, no future is left to wait for. */

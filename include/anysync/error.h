@@ -47,6 +47,8 @@ struct anysync_error {
     const char *file;                   /* where it failed; never NULL, perhaps "" */
     int line;                           /* 0 when not known */
     const struct anysync_frame *frames; /* the tasks it passed through, innermost first; or NULL */
+    const struct anysync_error *cause;  /* the failure that this one came on top of; or NULL */
+    const struct anysync_error *next; /* of a group: its next failure, in order of time; or NULL */
 };
 
 /*
@@ -88,6 +90,8 @@ ANYSYNC_API const char *anysync_error_name(int code);
  *        failed in load (client.c:17)
  *        in fetch (client.c:41) on anysync
  *        in crawl (client.c:97) on anysync
+ *
+ * A cause follows under "on top of:", further failures of a group each under "and:".
  *
  * Returns  the length the whole text has, as snprintf does; what does not fit is cut.
  * Thread   any.

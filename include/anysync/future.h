@@ -146,18 +146,6 @@ ANYSYNC_API int anysync_wait_any(struct anysync_future *const *futures, size_t c
 ANYSYNC_API int anysync_wait_all(struct anysync_future *const *futures, size_t count,
         anysync_time deadline) ANYSYNC_MUST_CHECK;
 
-/*
- * Ask the task behind FUTURE to end.  From now on each of its suspension points returns -ECANCELED;
- * a task that did not begin yet never does.  A future made by hand fails with -ECANCELED at once.
- *
- * Returns       0  asked; wait for FUTURE to see how it ends.
- *    ANYSYNC_DONE  it had finished; nothing was changed.
- *     -EOWNERDEAD  it belongs to the process this one was forked from.
- *
- * Thread  any, callbacks too.  Never blocks.
- */
-ANYSYNC_API int anysync_cancel(struct anysync_future *future);
-
 #ifdef __cplusplus
 }
 #endif

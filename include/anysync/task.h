@@ -53,7 +53,12 @@ extern "C" {
  */
 typedef int anysync_body_fn(void *argument, void *result);
 
-/* A coroutine function.  Constant, and alive as long as any task of it. */
+enum anysync_kind {
+    ANYSYNC_KIND_COROUTINE, /* waits by the calls of this library: runs on a loop */
+    ANYSYNC_KIND_BLOCKING   /* may block its thread: never runs on a loop's (<anysync/offload.h>) */
+};
+
+/* A function that this library can call.  Constant, and alive as long as any task of it. */
 struct anysync_function {
     const char *name;      /* for messages */
     const char *file;      /* where it is defined, for messages */
@@ -62,7 +67,14 @@ struct anysync_function {
     size_t argument_size;  /* bytes copied from the caller; 0: none */
     size_t result_size;    /* bytes copied to the caller; 0: none */
     size_t stack_size;     /* bytes of stack it needs; 0: the executor's default */
+    enum anysync_kind kind;
 };
+
+/* One, written without the typed front: FUNCTION is its name, BODY what runs. */
+#define ANYSYNC_FUNCTION(function, body, argument_size, result_size)                               \
+    {                                                                                              \
+#function, __FILE__, __LINE__, body, argument_size, result_size, 0, ANYSYNC_KIND_COROUTINE \
+    }
 
 struct anysync_task; /* opaque: a task that can be started once */
 

@@ -71,7 +71,7 @@
 #ifndef ANYSYNC_TYPED_H
 #define ANYSYNC_TYPED_H
 
-#include <anysync/base.h>
+#include <anysync/cancel.h>
 #include <anysync/executor.h>
 #include <anysync/future.h>
 #include <anysync/task.h>
@@ -218,7 +218,7 @@
     } \
     ASI_UNUSED linkage const struct anysync_function name##_function = { \
         #name, __FILE__, __LINE__, name##_task_body, (n) ? sizeof(struct name##_arguments) : 0, \
-        ASI_SIZE_##kind(type), (size_t)(stack)};
+        ASI_SIZE_##kind(type), (size_t)(stack), ANYSYNC_KIND_COROUTINE};
 
 /* The plain call of the body: into a result of its own, a failure leaves the caller's alone. */
 #define ASI_DIRECT_value(n, type, name, list) \

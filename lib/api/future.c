@@ -15,6 +15,8 @@
 #include "thread/fork.h"
 #include "thread/local.h"
 
+#include <anysync/cancel.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -114,14 +116,20 @@ bool anysync_future_done(struct anysync_future *future)
 
 int anysync_cancel(struct anysync_future *future)
 {
+    return anysync_cancel_because(future, NULL);
+}
+
+int anysync_cancel_because(struct anysync_future *future, const char *reason)
+{
     if (asi_future_is_orphan(future))
         return asi_call_fails(-EOWNERDEAD, orphan_text);
     if (future->is_task)
-        return asi_task_ask_cancel(asi_task_of(future));
+        return asi_task_ask_cancel(asi_task_of(future), reason);
     if (!asi_cell_claim(&future->cell))
         return ANYSYNC_DONE;
     asi_future_complete(future, -ECANCELED,
-            asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK, "the future was cancelled"));
+            asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK, "the future was cancelled%s%s",
+                    reason ? ": " : "", reason ? reason : ""));
     return 0;
 }
 

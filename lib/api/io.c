@@ -14,6 +14,7 @@
 #include "loop/poller.h"
 #include "sched/error.h"
 #include "sched/scheduler.h"
+#include "sched/scope.h"
 #include "sched/wait.h"
 
 #include <errno.h>
@@ -86,18 +87,18 @@ static int poll_once(int fd, unsigned events, int wait_ms)
 /* On a thread: block until FD is ready. */
 static int wait_in_thread(int fd, unsigned events, anysync_time deadline)
 {
+    anysync_time end = asi_scope_limit(deadline);
+
     for (;;) {
         anysync_time now = anysync_now();
-        anysync_time left = deadline == ANYSYNC_FOREVER ? ANYSYNC_FOREVER
-                            : deadline > now            ? deadline - now
-                                                        : 0;
+        anysync_time left = end == ANYSYNC_FOREVER ? ANYSYNC_FOREVER : end > now ? end - now : 0;
         int64_t left_ms = left <= 0 ? 0 : left / ASI_NS_PER_MS + 1;
         int ready =
                 poll_once(fd, events, left_ms > LONGEST_POLL_MS ? LONGEST_POLL_MS : (int)left_ms);
         if (ready != 0)
             return ready;
         if (left <= 0)
-            return -ETIMEDOUT;
+            return asi_scope_why(deadline);
     }
 }
 

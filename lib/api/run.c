@@ -45,7 +45,8 @@ int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_re
         *ret_abandoned = false;
     if (!error)
         return asi_future_collect(future, ret_result);
-    asi_task_ask_cancel(task);
+    asi_task_ask_cancel(
+            task, error == -ETIMEDOUT ? "the deadline passed" : "the caller was cancelled");
     bool gone = asi_wait_out(world, future, asi_clock_after(anysync_now(), grace_ns));
     if (ret_abandoned)
         *ret_abandoned = !gone;

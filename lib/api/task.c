@@ -7,6 +7,8 @@
 #include "api/run.h"
 #include "base/memory.h"
 #include "sched/scheduler.h"
+#include "sched/scope.h"
+#include "sched/vars.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 
@@ -167,6 +169,7 @@ int anysync_task_new(const struct anysync_function *function, const void *argume
     if (!task)
         return -ENOMEM;
     asi_flag_init(&task->used);
+    task->vars_given = false;
     if (name) {
         char *copy = asi_allocate(strlen(name) + 1);
         if (!copy) {
@@ -197,6 +200,8 @@ static int use(struct anysync_task *task)
                 asi_task_name(task));
     anysync_future_ref(&task->future);
     task->future.generation = asi_fork_generation; /* it may have been made before a fork */
+    if (!task->vars_given)
+        asi_vars_start_with(task, asi_vars_capture());
     return 0;
 }
 
@@ -298,27 +303,28 @@ int anysync_yield(void)
 }
 
 /* Block this thread: nobody wakes it. */
-static void sleep_thread(anysync_time deadline)
+static int sleep_thread(anysync_time deadline)
 {
-    struct asi_waiter waiter;
+    struct asi_party party;
 
-    asi_waiter_init(&waiter, NULL);
-    (void)asi_waiter_sleep(&waiter, 0, deadline);
+    asi_party_init(&party, ASI_WORLD_THREAD);
+    return asi_party_wait(&party, 0, deadline, true);
 }
 
 int anysync_sleep(anysync_time deadline)
 {
     static const bool never = false;
+    int error = 0;
 
     switch (asi_world()) {
     case ASI_WORLD_CALLBACK:
         return callback_cannot("anysync_sleep");
     case ASI_WORLD_THREAD:
-        sleep_thread(deadline);
-        return 0;
+        error = sleep_thread(deadline);
+        break;
     case ASI_WORLD_TASK:
+        error = asi_wait_local(&never, deadline);
         break;
     }
-    int error = asi_wait_local(&never, deadline);
     return error == -ETIMEDOUT ? 0 : asi_call_fails(error, NULL);
 }

@@ -13,6 +13,9 @@
 #include "thread/local.h"
 #include "thread/lock.h"
 
+#include <anysync/cancel.h>
+
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +31,8 @@ struct asi_error *asi_error_new_list(
     if (!error)
         return NULL;
     asi_refs_init(&error->refs, 1);
+    error->cause = NULL;
+    error->next = NULL;
     error->frame_count = 0;
     error->shown = (struct anysync_error){
             .code = code, .origin = origin, .message = error->message, .function = "", .file = ""};
@@ -57,47 +62,84 @@ struct asi_error *asi_error_ref(struct asi_error *error)
 
 struct asi_error *asi_error_unref(struct asi_error *error)
 {
-    if (error && asi_refs_drop(&error->refs))
+    while (error && asi_refs_drop(&error->refs)) {
+        struct asi_error *next = error->next;
+        asi_error_unref(error->cause); /* a cause of a cause of a cause: as deep as users nest */
         asi_free(error);
+        error = next;
+    }
     return NULL;
 }
 
-/* A copy that nobody else holds, so that it may be changed.  Consumes ERROR. */
-static struct asi_error *own_copy(struct asi_error *error)
+/* Make *ERROR one that nobody else holds, so that it may be changed: perhaps a copy.  False: there
+ * is no memory for one. */
+static bool make_own(struct asi_error **error)
 {
-    struct asi_error *copy = asi_allocate(sizeof(*copy));
+    struct asi_error *from = *error;
 
+    if (asi_refs_is_one(&from->refs))
+        return true;
+    struct asi_error *copy = asi_allocate(sizeof(*copy));
     if (!copy)
-        return error; /* one frame less in the chain */
-    memcpy(copy, error, sizeof(*copy));
+        return false;
+    memcpy(copy, from, sizeof(*copy));
     asi_refs_init(&copy->refs, 1);
     copy->shown.message = copy->message;
-    if (error->shown.function == error->function)
+    if (from->shown.function == from->function)
         copy->shown.function = copy->function;
     for (int i = 0; i < copy->frame_count; i++) {
         copy->frames[i].thread = copy->threads[i];
         copy->frames[i].outer = i + 1 < copy->frame_count ? &copy->frames[i + 1] : NULL;
     }
     copy->shown.frames = copy->frame_count ? copy->frames : NULL;
-    asi_error_unref(error);
-    return copy;
+    asi_error_ref(copy->cause);
+    asi_error_ref(copy->next);
+    asi_error_unref(from);
+    *error = copy;
+    return true;
+}
+
+struct asi_error *asi_error_add_cause(struct asi_error *error, struct asi_error *cause)
+{
+    if (!error || !cause || error->cause || !make_own(&error)) {
+        asi_error_unref(cause);
+        return error;
+    }
+    error->cause = cause;
+    error->shown.cause = &cause->shown;
+    return error;
+}
+
+struct asi_error *asi_error_add_next(struct asi_error *error, struct asi_error *next)
+{
+    struct asi_error *last;
+
+    if (!error || !next)
+        return error ? error : next;
+    if (!make_own(&error) || !make_own(&next)) {
+        asi_error_unref(next);
+        return error;
+    }
+    for (last = error; last->next; last = last->next)
+        ; /* those that were added are nobody else's either */
+    last->next = next;
+    last->shown.next = &next->shown;
+    return error;
 }
 
 struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anysync_frame *frame)
 {
-    struct asi_error *copy = own_copy(error);
-
-    if (copy == error || copy->frame_count == ASI_MOST_FRAMES)
-        return copy;
-    int last = copy->frame_count++;
-    copy->frames[last] = *frame;
-    snprintf(copy->threads[last], sizeof(copy->threads[last]), "%s", frame->thread);
-    copy->frames[last].thread = copy->threads[last];
-    copy->frames[last].outer = NULL;
+    if (error->frame_count == ASI_MOST_FRAMES || !make_own(&error))
+        return error; /* one frame less in the chain */
+    int last = error->frame_count++;
+    error->frames[last] = *frame;
+    snprintf(error->threads[last], sizeof(error->threads[last]), "%s", frame->thread);
+    error->frames[last].thread = error->threads[last];
+    error->frames[last].outer = NULL;
     if (last > 0)
-        copy->frames[last - 1].outer = &copy->frames[last];
-    copy->shown.frames = copy->frames;
-    return copy;
+        error->frames[last - 1].outer = &error->frames[last];
+    error->shown.frames = error->frames;
+    return error;
 }
 
 /* --- slots --------------------------------------------------------------------------------------
@@ -130,7 +172,7 @@ struct asi_slot asi_slot(void)
 
     if (scheduler && scheduler->current) {
         struct anysync_task *task = scheduler->current;
-        return (struct asi_slot){&task->error, &task->error_code};
+        return asi_task_slot(task);
     }
     asi_scheduler_prepare_process();
     asi_local_attach();
@@ -150,6 +192,10 @@ int asi_call_fails(int code, const char *format, ...)
 {
     va_list values;
 
+    if (!format && code == -ECANCELED)
+        return asi_call_fails(code, "%s%s%s", anysync_error_text(code),
+                anysync_cancel_reason() ? ": " : "",
+                anysync_cancel_reason() ? anysync_cancel_reason() : "");
     va_start(values, format);
     asi_slot_put(asi_slot(), code, asi_error_new_list(code, ANYSYNC_ORIGIN_CALL, format, values));
     va_end(values);
@@ -230,18 +276,31 @@ static void add(struct text *text, const char *format, ...)
         text->length += (size_t)count;
 }
 
+static void add_one(struct text *text, const struct anysync_error *error)
+{
+    add(text, "%s (%s)\n", error->message, anysync_error_name(error->code));
+    if (error->function[0])
+        add(text, "  failed in %s (%s:%d)\n", error->function, error->file, error->line);
+    for (const struct anysync_frame *frame = error->frames; frame; frame = frame->outer)
+        add(text, "  in %s (%s:%d) on %s\n", frame->function, frame->file, frame->line,
+                frame->thread);
+}
+
 size_t anysync_error_format(const struct anysync_error *error, char *buffer, size_t size)
 {
     struct text text = {buffer, size, 0};
 
     if (size > 0)
         buffer[0] = '\0';
-    add(&text, "%s (%s)\n", error->message, anysync_error_name(error->code));
-    if (error->function[0])
-        add(&text, "  failed in %s (%s:%d)\n", error->function, error->file, error->line);
-    for (const struct anysync_frame *frame = error->frames; frame; frame = frame->outer)
-        add(&text, "  in %s (%s:%d) on %s\n", frame->function, frame->file, frame->line,
-                frame->thread);
+    for (const struct anysync_error *each = error; each; each = each->next) {
+        if (each != error)
+            add(&text, "and: ");
+        add_one(&text, each);
+        for (const struct anysync_error *cause = each->cause; cause; cause = cause->cause) {
+            add(&text, "on top of: ");
+            add_one(&text, cause);
+        }
+    }
     return text.length;
 }
 

@@ -25,6 +25,8 @@ enum {
 struct asi_error {
     struct anysync_error shown; /* first: users get a pointer to it */
     struct asi_refs refs;
+    struct asi_error *cause; /* owned; shown.cause */
+    struct asi_error *next;  /* owned; shown.next */
     int frame_count;
     struct anysync_frame frames[ASI_MOST_FRAMES];
     char threads[ASI_MOST_FRAMES][ASI_THREAD_NAME_SIZE]; /* the frames' thread names */
@@ -52,6 +54,12 @@ struct asi_error *asi_error_new_list(
         int code, enum anysync_origin origin, const char *format, va_list values);
 struct asi_error *asi_error_ref(struct asi_error *error);
 struct asi_error *asi_error_unref(struct asi_error *error); /* NULL is fine; returns NULL */
+
+/* ERROR (consumed) with CAUSE (consumed) under it, or with NEXT (consumed) after the last that
+ * follows it.  Each may be NULL; the result may be another object.  Without memory they are left
+ * out. */
+struct asi_error *asi_error_add_cause(struct asi_error *error, struct asi_error *cause);
+struct asi_error *asi_error_add_next(struct asi_error *error, struct asi_error *next);
 
 /* ERROR (consumed) with one more frame outside the others; may be another object. */
 struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anysync_frame *frame);

@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "coro/overflow.h"
+#include "sched/vars.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 #include "thread/lock.h"
@@ -71,6 +72,7 @@ static void prepare(void)
 
     asi_fork_add(&part);
     asi_error_prepare();
+    asi_vars_prepare();
     asi_local_at_exit(give_here_back);
     asi_overflow_name = running_name;
 }

@@ -107,18 +107,21 @@ static struct anysync_task *next_ready(struct anysync_task *task)
 
 void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
 {
+    const char *why = scheduler->kind == ASI_LOOP_WORKER ? "the executor is shut down"
+                                                         : "the loop's first task has ended";
+
     if (how > scheduler->stopping)
         scheduler->stopping = how;
     if (how != ASI_STOP_CANCEL)
         return;
     /* New tasks are cancelled when they begin; ready ones hear of it at their next wait. */
     for (struct anysync_task *task = scheduler->ready_head; task; task = next_ready(task))
-        task->cancelled = true;
+        asi_task_cancel(task, why);
     /* A cancel only makes tasks ready: nothing runs here. */
     struct asi_list *node = scheduler->suspended.next;
     while (node != &scheduler->suspended) {
         struct asi_list *next = node->next; /* a cancel may take the task out of the list */
-        asi_task_cancel(asi_container_of(node, struct anysync_task, list));
+        asi_task_cancel(asi_container_of(node, struct anysync_task, list), why);
         node = next;
     }
 }
@@ -147,7 +150,7 @@ static void on_root_timeout(struct asi_timer *timer)
     struct asi_scheduler *scheduler = asi_container_of(timer, struct asi_scheduler, root_timer);
 
     scheduler->timed_out = true;
-    asi_task_cancel(scheduler->root);
+    asi_task_cancel(scheduler->root, "the deadline passed");
     start_grace(scheduler);
 }
 
@@ -331,7 +334,7 @@ static void fail_for_stack(struct asi_scheduler *scheduler, const char *why)
 {
     struct anysync_task *task = pop_ready(scheduler);
 
-    asi_slot_put((struct asi_slot){&task->error, &task->error_code}, -ENOMEM,
+    asi_slot_put(asi_task_slot(task), -ENOMEM,
             asi_error_new(-ENOMEM, ANYSYNC_ORIGIN_TASK, "no stack for task \"%s\": %s",
                     asi_task_name(task), why));
     asi_task_end(scheduler, task, -ENOMEM);
@@ -437,6 +440,7 @@ static void loop(struct asi_scheduler *scheduler)
 static void abandon(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
     task->state = ASI_TASK_ABANDONED;
+    asi_error_unref(task->future.error);
     scheduler->live--;
     asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
     asi_future_complete(&task->future, -ECANCELED,

@@ -10,6 +10,8 @@
 
 #include "base/memory.h"
 #include "sched/scheduler.h"
+#include "sched/scope.h"
+#include "sched/vars.h"
 #include "thread/recycle.h"
 
 #include <errno.h>
@@ -18,9 +20,9 @@
 enum {
     ALIGNMENT = 16,
     /* Small arguments use what the last line of the record leaves. */
-    ARGUMENT_AT = (offsetof(struct anysync_task, cancel_letter) + sizeof(struct asi_letter) +
-                          ALIGNMENT - 1) /
-                  ALIGNMENT * ALIGNMENT
+    ARGUMENT_AT =
+            (offsetof(struct anysync_task, letter_reason) + sizeof(const char *) + ALIGNMENT - 1) /
+            ALIGNMENT * ALIGNMENT
 };
 
 _Static_assert(sizeof(struct anysync_task) <= ASI_RECYCLE_RECORD_SIZE,
@@ -67,11 +69,14 @@ struct anysync_task *asi_task_new(
     task->scheduler = NULL;
     task->coro = NULL;
     task->waits = NULL;
-    task->error = NULL;
-    task->error_code = 0;
+    task->vars = asi_vars_capture();
     task->state = ASI_TASK_QUEUED;
+    task->asked = false;
     task->cancelled = false;
     task->cancellable = false;
+    task->vars_own = false;
+    task->scoped = false;
+    task->hooked = false;
     asi_flag_init(&task->cancel_asked); /* the rest is set when it is used */
     if (function->argument_size > 0)
         memcpy(asi_task_argument(task), argument, function->argument_size);
@@ -80,8 +85,8 @@ struct anysync_task *asi_task_new(
 
 void asi_task_free(struct anysync_task *task)
 {
-    if (ASI_UNLIKELY(task->error))
-        asi_error_unref(task->error);
+    if (ASI_UNLIKELY(task->vars))
+        asi_vars_unref(task->vars);
     if (task->future.named)
         asi_free(task->own_name);
     if (task->future.recycled)
@@ -115,9 +120,9 @@ static struct asi_error *final_error(
             .line = task->function->line,
             .thread = scheduler->options.name};
 
-    if (task->error && task->error_code == status) {
-        error = task->error;
-        task->error = NULL;
+    if (task->future.error && task->future.status == status) {
+        error = task->future.error;
+        task->future.error = NULL;
     } else {
         error = asi_error_new(status, ANYSYNC_ORIGIN_TASK, NULL);
     }
@@ -143,25 +148,51 @@ static void wake_local_waits(struct anysync_task *task)
     }
 }
 
+/* Of a task with hooks or values: complete it, and let all know. */
+static void end_slowly(struct anysync_task *task, int status, struct asi_error *error)
+{
+    struct asi_task_hook *hook = task->hooked ? task->hook : NULL;
+
+    for (struct asi_task_hook *each = hook; each; each = each->next) {
+        if (each->ending)
+            each->ending(each, task);
+    }
+    asi_vars_start_with(task, NULL);
+    asi_future_complete(&task->future, status, error);
+    while (hook) {
+        struct asi_task_hook *next = hook->next; /* the hook may go with what it does */
+        hook->ended(hook, task);
+        hook = next;
+    }
+    anysync_future_unref(&task->future);
+}
+
 void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
     struct asi_error *error = NULL;
 
     if (ASI_UNLIKELY(status > 0)) {
-        asi_slot_put((struct asi_slot){&task->error, &task->error_code}, -EINVAL,
+        asi_slot_put(asi_task_slot(task), -EINVAL,
                 asi_error_new(-EINVAL, ANYSYNC_ORIGIN_TASK,
                         "the body returned %d; it has to return 0 or a negative code", status));
         status = -EINVAL;
     }
     if (ASI_UNLIKELY(status < 0))
         error = final_error(scheduler, task, status);
+    if (ASI_UNLIKELY(task->future.error)) /* of a failure that the body dealt with */
+        task->future.error = asi_error_unref(task->future.error);
+    if (ASI_UNLIKELY(task->scoped))
+        asi_scope_leave_all(task);
     task->state = ASI_TASK_ENDED;
     scheduler->live--;
     asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
     if (task == scheduler->root)
         asi_scheduler_root_ended(scheduler);
     wake_local_waits(task);
-    asi_future_complete_and_unref(&task->future, status, error);
+    if (ASI_UNLIKELY(task->hooked || task->vars))
+        end_slowly(task, status, error);
+    else
+        asi_future_complete_and_unref(&task->future, status, error);
 }
 
 void asi_task_wake(struct anysync_task *task)
@@ -173,11 +204,13 @@ void asi_task_wake(struct anysync_task *task)
     asi_scheduler_ready(task->scheduler, task);
 }
 
-void asi_task_cancel(struct anysync_task *task)
+void asi_task_cancel(struct anysync_task *task, const char *reason)
 {
-    task->cancelled = true;
-    if (task->cancellable)
-        asi_task_wake(task);
+    if (task->asked)
+        return;
+    task->asked = true;
+    task->cancel_reason = reason;
+    asi_scope_update(task);
 }
 
 static void deliver_cancel(struct asi_letter *letter, void *receiver)
@@ -187,22 +220,23 @@ static void deliver_cancel(struct asi_letter *letter, void *receiver)
     /* A loop that was opened later may get the letter: then the task has ended. */
     if (!asi_cell_done(&task->future.cell)) {
         ASI_ASSERT(task->scheduler == receiver, "a cancel came to the wrong loop");
-        asi_task_cancel(task);
+        asi_task_cancel(task, task->letter_reason);
     }
     anysync_future_unref(&task->future);
 }
 
-int asi_task_ask_cancel(struct anysync_task *task)
+int asi_task_ask_cancel(struct anysync_task *task, const char *reason)
 {
     if (asi_cell_done(&task->future.cell))
         return ANYSYNC_DONE;
     if (task->scheduler == asi_scheduler_here()) {
-        asi_task_cancel(task);
+        asi_task_cancel(task, reason);
         return 0;
     }
     if (asi_flag_raise(&task->cancel_asked))
         return 0; /* somebody asked before */
     anysync_future_ref(&task->future);
+    task->letter_reason = reason;
     task->cancel_letter.deliver = deliver_cancel;
     if (asi_scheduler_post(task->scheduler, &task->cancel_letter))
         return 0;

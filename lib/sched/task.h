@@ -31,6 +31,8 @@
 
 struct asi_coro;
 struct asi_scheduler;
+struct asi_scope;
+struct asi_vars;
 
 enum asi_task_state {
     ASI_TASK_QUEUED,
@@ -50,7 +52,8 @@ struct asi_local_wait {
 
 /*
  * Two cache lines for all that an ordinary task needs, then what few need.  The argument's copy
- * and the result follow in the same allocation.
+ * and the result follow in the same allocation.  While a task runs, its future's `status` and
+ * `error` are its slot (sched/error.h): nobody else looks at them before it is done.
  */
 struct anysync_task {
     struct anysync_future future; /* first; the line that waiters look at */
@@ -60,17 +63,35 @@ struct anysync_task {
     struct asi_scheduler *scheduler;         /* [const] after submission */
     struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
     struct asi_local_wait *waits; /* [loop] coroutines of this loop that wait for it */
-    struct asi_error *error;      /* [loop] its last; owned */
-    int error_code;               /* [loop] */
+    struct asi_vars *vars;        /* [loop] its context variables; owned; NULL: it has none */
     unsigned char state;          /* [loop] enum asi_task_state */
-    bool cancelled;               /* [loop] each suspension says -ECANCELED */
+    bool asked;                   /* [loop] a cancel of the whole task has come */
+    bool cancelled;               /* [loop] each suspension says -ECANCELED: see sched/scope.h */
     bool cancellable;             /* [loop] the suspension it is in ends on a cancel */
+    bool vars_own;                /* [loop] `vars` came from no other task: see sched/vars.h */
+    bool scoped;                  /* [loop] `scope` is there */
+    bool hooked;                  /* [const] after submission: `hook` is there */
     struct asi_flag cancel_asked; /* [atomic] cancel_letter is on its way or was */
 
     _Alignas(64) struct asi_list list; /* [loop] among the suspended */
+    struct asi_scope *scope;           /* [loop] the innermost it is in; there if `scoped` */
+    struct asi_task_hook *hook;        /* [const] after submission; there if `hooked` */
+    const char *cancel_reason;         /* [loop] there if `asked` */
     char *own_name;                    /* [const] owned; there if future.named */
     struct asi_flag used;              /* [atomic] of a task object: it was used */
-    struct asi_letter cancel_letter;   /* of who raised cancel_asked first */
+    bool vars_given; /* of a task object: it starts with a context that it was given */
+    struct asi_letter cancel_letter; /* of who raised cancel_asked first */
+    const char *letter_reason;       /* likewise */
+};
+
+/* Somebody who has to know of a task's end at once, on its loop's thread: hooked in before the task
+ * is submitted.  After `ended` the hook is not looked at any more. */
+struct asi_task_hook {
+    struct asi_task_hook *next;
+    /* before others can see that it is done; may be NULL */
+    void (*ending)(struct asi_task_hook *hook, struct anysync_task *task);
+    /* after that */
+    void (*ended)(struct asi_task_hook *hook, struct anysync_task *task);
 };
 
 /* A task of FUNCTION with a copy of ARGUMENT and REFS references; NULL when there is no memory. */
@@ -98,11 +119,25 @@ void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, in
 /* Loop thread: a task that is suspended goes on soon.  No effect in any other state. */
 void asi_task_wake(struct anysync_task *task);
 
-/* Loop thread: ask it to end. */
-void asi_task_cancel(struct anysync_task *task);
+/* Loop thread: ask it to end.  REASON: a literal, or NULL. */
+void asi_task_cancel(struct anysync_task *task, const char *reason);
 
 /* Any thread: ask it to end.  Returns 0, or ANYSYNC_DONE when it had ended. */
-int asi_task_ask_cancel(struct anysync_task *task);
+int asi_task_ask_cancel(struct anysync_task *task, const char *reason);
+
+/* Hook HOOK into TASK, which was not submitted yet. */
+static inline void asi_task_hook_in(struct anysync_task *task, struct asi_task_hook *hook)
+{
+    hook->next = task->hooked ? task->hook : NULL;
+    task->hook = hook;
+    task->hooked = true;
+}
+
+/* The slot of a task that runs. */
+static inline struct asi_slot asi_task_slot(struct anysync_task *task)
+{
+    return (struct asi_slot){&task->future.error, &task->future.status};
+}
 
 _Static_assert(
         offsetof(struct anysync_task, list) == 128, "a task has outgrown its two cache lines");

@@ -19,6 +19,7 @@
 
 #include "base/memory.h"
 #include "sched/scheduler.h"
+#include "sched/scope.h"
 #include "sched/task.h"
 #include "thread/fork.h"
 #include "thread/local.h"
@@ -28,18 +29,9 @@
 
 enum { FEW = 8 };
 
-struct party {
-    struct asi_waiter waiter;
-    struct asi_letter letter;  /* tasks: how a wake from another thread comes */
-    struct asi_timer timer;    /* tasks: the deadline */
-    struct anysync_task *task; /* NULL: a thread */
-    bool arrived;              /* tasks: the wake of the current sleep has come */
-    bool timed_out;
-};
-
 /* --- a task's sleep --------------------------------------------------------------------------- */
 
-static void arrive(struct party *party)
+static void arrive(struct asi_party *party)
 {
     party->arrived = true;
     asi_task_wake(party->task);
@@ -48,13 +40,13 @@ static void arrive(struct party *party)
 static void deliver_letter(struct asi_letter *letter, void *receiver)
 {
     (void)receiver;
-    arrive(asi_container_of(letter, struct party, letter));
+    arrive(asi_container_of(letter, struct asi_party, letter));
 }
 
 /* Called by who completed something, on any thread. */
 static void wake_task(struct asi_waiter *waiter)
 {
-    struct party *party = asi_container_of(waiter, struct party, waiter);
+    struct asi_party *party = asi_container_of(waiter, struct asi_party, waiter);
     struct asi_scheduler *scheduler = party->task->scheduler;
 
     if (asi_local.scheduler == scheduler && asi_local.in_signal == 0)
@@ -65,7 +57,7 @@ static void wake_task(struct asi_waiter *waiter)
 
 static void on_deadline(struct asi_timer *timer)
 {
-    struct party *party = asi_container_of(timer, struct party, timer);
+    struct asi_party *party = asi_container_of(timer, struct asi_party, timer);
 
     party->timed_out = true;
     asi_task_wake(party->task);
@@ -80,7 +72,8 @@ static void suspend(struct anysync_task *task, bool cancellable)
 
 /* Suspend until there were more than SEEN deliveries; only if CANCELLABLE, also a cancel ends it.
  */
-static int task_sleep(struct party *party, uint32_t seen, anysync_time deadline, bool cancellable)
+static int task_sleep(
+        struct asi_party *party, uint32_t seen, anysync_time deadline, bool cancellable)
 {
     struct anysync_task *task = party->task;
     struct asi_timers *timers = &task->scheduler->timers;
@@ -104,7 +97,7 @@ static int task_sleep(struct party *party, uint32_t seen, anysync_time deadline,
 
 /* --- either ----------------------------------------------------------------------------------- */
 
-static void party_init(struct party *party, enum asi_world world)
+void asi_party_init(struct asi_party *party, enum asi_world world)
 {
     struct asi_scheduler *scheduler = asi_local.scheduler;
 
@@ -114,11 +107,52 @@ static void party_init(struct party *party, enum asi_world world)
     asi_timer_init(&party->timer, on_deadline);
 }
 
-static int party_sleep(struct party *party, uint32_t seen, anysync_time deadline, bool cancellable)
+/* Block this thread, no longer than its scopes allow. */
+static int thread_sleep(
+        struct asi_party *party, uint32_t seen, anysync_time deadline, bool cancellable)
+{
+    anysync_time end = cancellable ? asi_scope_limit(deadline) : deadline;
+
+    if (asi_waiter_sleep(&party->waiter, seen, end))
+        return 0;
+    return cancellable ? asi_scope_why(deadline) : -ETIMEDOUT;
+}
+
+static int party_sleep(
+        struct asi_party *party, uint32_t seen, anysync_time deadline, bool cancellable)
 {
     if (party->task)
         return task_sleep(party, seen, deadline, cancellable);
-    return asi_waiter_sleep(&party->waiter, seen, deadline) ? 0 : -ETIMEDOUT;
+    return thread_sleep(party, seen, deadline, cancellable);
+}
+
+/* A thread looks for a short time before it goes to sleep. */
+static bool look_for_delivery(struct asi_party *party, uint32_t seen)
+{
+    struct asi_look look;
+
+    asi_look_begin(&look, &asi_local.spin, ASI_SPIN_ADAPTIVE);
+    while (asi_waiter_count(&party->waiter) <= seen && asi_look_again(&look))
+        ;
+    bool found = asi_waiter_count(&party->waiter) > seen;
+    asi_look_end(&look, found);
+    return found;
+}
+
+int asi_party_wait(struct asi_party *party, uint32_t seen, anysync_time deadline, bool cancellable)
+{
+    if (asi_waiter_count(&party->waiter) > seen)
+        return 0;
+    if (party->task && cancellable) {
+        int error = asi_wait_checkpoint();
+        if (error)
+            return error;
+    }
+    if (deadline == ANYSYNC_POLL)
+        return -ETIMEDOUT;
+    if (!party->task && look_for_delivery(party, seen))
+        return 0;
+    return party_sleep(party, seen, deadline, cancellable);
 }
 
 /* --- many cells ------------------------------------------------------------------------------- */
@@ -168,7 +202,7 @@ static bool look_for_done(
 }
 
 /* Join all cells.  Returns how many entries were gone through; RET_STATUS: 0, or -ENOMEM. */
-static size_t join_all(struct party *party, struct anysync_future *const *futures, size_t count,
+static size_t join_all(struct asi_party *party, struct anysync_future *const *futures, size_t count,
         struct asi_link **links, int *ret_status)
 {
     *ret_status = 0;
@@ -191,7 +225,7 @@ static size_t join_all(struct party *party, struct anysync_future *const *future
 }
 
 /* Leave all cells again, and wait for the deliveries that are due. */
-static void leave_all(struct party *party, struct anysync_future *const *futures,
+static void leave_all(struct asi_party *party, struct anysync_future *const *futures,
         struct asi_link **links, size_t joined)
 {
     uint32_t due = 0;
@@ -211,7 +245,7 @@ static void leave_all(struct party *party, struct anysync_future *const *futures
     }
 }
 
-static int wait_with(struct party *party, struct anysync_future *const *futures, size_t count,
+static int wait_with(struct asi_party *party, struct anysync_future *const *futures, size_t count,
         struct asi_link **links, anysync_time deadline, bool cancellable)
 {
     int status;
@@ -247,7 +281,7 @@ int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, si
         anysync_time deadline, size_t *ret_index)
 {
     struct asi_link *few[FEW], **links = few;
-    struct party party;
+    struct asi_party party;
     int status;
 
     if (settle(world, futures, count, deadline, ret_index, &status))
@@ -267,7 +301,7 @@ int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, si
         if (!links)
             return -ENOMEM;
     }
-    party_init(&party, world);
+    asi_party_init(&party, world);
     status = wait_with(&party, futures, count, links, deadline, true);
     if (links != few)
         asi_free(links);
@@ -345,10 +379,10 @@ int asi_wait_started(enum asi_world world, struct anysync_future *future, anysyn
 bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_time deadline)
 {
     struct asi_link *link;
-    struct party party;
+    struct asi_party party;
 
     while (!asi_cell_done(&future->cell)) {
-        party_init(&party, world);
+        asi_party_init(&party, world);
         if (wait_with(&party, &future, 1, &link, deadline, false) != -ENOMEM)
             break;
         if (deadline != ANYSYNC_FOREVER && anysync_now() >= deadline)

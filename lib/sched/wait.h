@@ -37,6 +37,42 @@ static inline enum asi_world asi_world(void)
 }
 
 /*
+ * A party is somebody who waits for deliveries: the kernel of all that blocks or suspends.
+ *
+ *      struct asi_party party;
+ *      asi_party_init(&party, asi_world());
+ *      ... tell somebody of it, under a lock; any thread: asi_party_deliver(&party) ...
+ *      error = asi_party_wait(&party, 0, deadline, true);
+ *
+ * A wait that ends otherwise (a deadline, a cancel) does not take the party back: who waits has to
+ * do that, and if it finds that a delivery is due (it is not on the list any more), has to wait for
+ * it, not cancellable, before the party may go.
+ */
+struct asi_party {
+    struct asi_waiter waiter;
+    struct asi_letter letter;  /* tasks: how a wake from another thread comes */
+    struct asi_timer timer;    /* tasks: the deadline */
+    struct anysync_task *task; /* NULL: a thread */
+    bool arrived;              /* tasks: the wake of the current sleep has come */
+    bool timed_out;
+};
+
+/* WORLD: thread or task. */
+void asi_party_init(struct asi_party *party, enum asi_world world);
+
+/*
+ * Wait until there were more than SEEN deliveries.
+ * Returns 0, -ETIMEDOUT, -ECANCELED or -EOWNERDEAD, the last two only if CANCELLABLE.
+ */
+int asi_party_wait(struct asi_party *party, uint32_t seen, anysync_time deadline, bool cancellable);
+
+/* One delivery, from any thread. */
+static inline void asi_party_deliver(struct asi_party *party)
+{
+    asi_waiter_deliver(&party->waiter);
+}
+
+/*
  * Wait until one of COUNT FUTURES is done (entries may be NULL): its index goes to RET_INDEX.
  * WORLD says how; a thread that runs a loop may be made to block as if it did not (nested run).
  * Returns 0, ANYSYNC_DONE, -ETIMEDOUT, -ECANCELED, -EDEADLK, -EOWNERDEAD, -ENOMEM; notes no

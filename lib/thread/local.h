@@ -18,11 +18,15 @@
 struct asi_error;
 
 struct asi_local {
-    void *scheduler;         /* the loop this thread runs now; NULL on a plain thread */
-    void *here;              /* a loop kept for the next run_here */
+    void *scheduler; /* the loop this thread runs now; NULL on a plain thread */
+    void *job;       /* of a pool thread: the job it runs now */
+    void *scope;     /* innermost scope of the thread's code outside tasks; lib/sched/scope.h */
+    void *vars;      /* its context variables, likewise; lib/sched/vars.h */
+    void *here;      /* a loop kept for the next run_here */
     struct asi_error *error; /* last error of the thread's code outside tasks; lib/sched/error.h */
     int error_code;
     struct asi_spin spin;
+    bool vars_own;      /* lib/sched/vars.h */
     unsigned in_signal; /* inside anysync_future_set_from_signal() */
     unsigned serial;    /* 0: none given yet */
     bool attached;      /* the end-of-thread functions will run */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scopes.  (The idea: scope.h.)
+ *
+ * In a task a deadline is a timer of its loop; when it fires the scope is marked.  On a plain
+ * thread nothing can fire: each wait looks for the nearest deadline before it sleeps, and scopes
+ * that are over by then count as marked.  A coroutine that blocks its thread on purpose (a nested
+ * run) is in both worlds: its loop's timers stand still, so it looks too.
+ */
+#include "sched/scope.h"
+
+#include "sched/scheduler.h"
+#include "thread/local.h"
+
+#include <errno.h>
+
+_Static_assert(
+        sizeof(struct asi_scope) <= sizeof(struct anysync_scope), "a scope has outgrown its room");
+
+static struct asi_scope *inside(struct anysync_scope *scope)
+{
+    return (struct asi_scope *)(void *)scope;
+}
+
+static struct anysync_task *running_task(void)
+{
+    struct asi_scheduler *scheduler = asi_scheduler_here();
+
+    return scheduler ? scheduler->current : NULL;
+}
+
+/* The innermost scope here; TASK NULL: of this thread. */
+static struct asi_scope *innermost(struct anysync_task *task)
+{
+    if (task)
+        return task->scoped ? task->scope : NULL;
+    return asi_local.scope;
+}
+
+static void set_innermost(struct anysync_task *task, struct asi_scope *scope)
+{
+    if (!task) {
+        asi_local.scope = scope;
+        return;
+    }
+    task->scoped = scope;
+    task->scope = scope;
+}
+
+static bool is_over(const struct asi_scope *scope)
+{
+    return scope->cancelled || scope->expired;
+}
+
+/* The innermost scope whose cancel is heard within SCOPE, NULL if there is none; RET_OPEN: whether
+ * no shield is around, so that the task's own would be heard. */
+static struct asi_scope *heard(struct asi_scope *scope, bool *ret_open)
+{
+    *ret_open = true;
+    for (; scope; scope = scope->outer) {
+        if (is_over(scope))
+            return scope;
+        if (scope->shield) {
+            *ret_open = false;
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+void asi_scope_update(struct anysync_task *task)
+{
+    bool open;
+    bool within = heard(innermost(task), &open);
+
+    task->cancelled = within || (open && task->asked);
+    if (task->cancelled && task->cancellable)
+        asi_task_wake(task);
+}
+
+static void on_deadline(struct asi_timer *timer)
+{
+    struct asi_scope *scope = asi_container_of(timer, struct asi_scope, timer);
+
+    scope->expired = true;
+    asi_scope_update(scope->task);
+}
+
+static void enter(struct anysync_scope *scope, anysync_time deadline, bool shield)
+{
+    struct asi_scope *self = inside(scope);
+    struct asi_scheduler *scheduler = asi_scheduler_here();
+    struct anysync_task *task = running_task();
+
+    ASI_ASSERT(task || !scheduler, "a callback of a loop cannot enter a scope");
+    *self = (struct asi_scope){
+            .outer = innermost(task), .task = task, .deadline = deadline, .shield = shield};
+    set_innermost(task, self);
+    if (!task)
+        return;
+    asi_timer_init(&self->timer, on_deadline);
+    if (deadline != ANYSYNC_FOREVER)
+        asi_timer_arm(&scheduler->timers, &self->timer, deadline);
+    if (shield)
+        asi_scope_update(task);
+}
+
+void anysync_scope_enter(struct anysync_scope *scope, anysync_time deadline)
+{
+    enter(scope, deadline, false);
+}
+
+void anysync_shield_enter(struct anysync_scope *scope, anysync_time deadline)
+{
+    enter(scope, deadline, true);
+}
+
+/* Of a thread's scopes: mark those whose time is over. */
+static void look_at_clock(struct asi_scope *scope)
+{
+    anysync_time now = 0;
+
+    for (; scope; scope = scope->outer) {
+        if (scope->expired || scope->deadline == ANYSYNC_FOREVER)
+            continue;
+        if (now == 0)
+            now = anysync_now();
+        scope->expired = now >= scope->deadline;
+    }
+}
+
+/* What becomes of an ERROR of the code in SELF. */
+static int outcome(const struct asi_scope *self, int error)
+{
+    if (error != -ECANCELED || !is_over(self))
+        return error;
+    if (self->expired && !self->cancelled)
+        return asi_call_fails(-ETIMEDOUT, "the deadline of the scope passed");
+    return asi_call_fails(-ECANCELED, "the scope was cancelled%s%s", self->reason ? ": " : "",
+            self->reason ? self->reason : "");
+}
+
+int anysync_scope_exit(struct anysync_scope *scope, int error)
+{
+    struct asi_scope *self = inside(scope);
+    struct anysync_task *task = running_task();
+
+    ASI_ASSERT(self->task == task && innermost(task) == self,
+            "a scope was left that is not the innermost of this task or thread");
+    if (!task || error == -ECANCELED) /* perhaps its loop could not look: it was blocked */
+        look_at_clock(self);
+    set_innermost(task, self->outer);
+    if (task) {
+        asi_timer_disarm(&task->scheduler->timers, &self->timer);
+        asi_scope_update(task);
+    }
+    return error == -ECANCELED && anysync_check_cancelled() != 0 ? error : outcome(self, error);
+}
+
+void anysync_scope_cancel(struct anysync_scope *scope, const char *reason)
+{
+    struct asi_scope *self = inside(scope);
+
+    ASI_ASSERT(self->task ? self->task->scheduler == asi_scheduler_here() : !running_task(),
+            "a scope was cancelled from another thread than its own");
+    if (is_over(self))
+        return;
+    self->cancelled = true;
+    self->reason = reason;
+    if (self->task)
+        asi_scope_update(self->task);
+}
+
+bool anysync_scope_cancelled(const struct anysync_scope *scope)
+{
+    const struct asi_scope *self = (const struct asi_scope *)(const void *)scope;
+
+    return is_over(self) ||
+           (!self->task && self->deadline != ANYSYNC_FOREVER && anysync_now() >= self->deadline);
+}
+
+void asi_scope_leave_all(struct anysync_task *task)
+{
+    for (struct asi_scope *scope = innermost(task); scope; scope = scope->outer)
+        asi_timer_disarm(&task->scheduler->timers, &scope->timer);
+    task->scoped = false;
+}
+
+/* --- what is heard here ----------------------------------------------------------------------- */
+
+int anysync_check_cancelled(void)
+{
+    struct anysync_task *task = running_task();
+    struct anysync_task *job = asi_local.job;
+    bool open;
+
+    if (task)
+        return task->cancelled ? -ECANCELED : 0;
+    look_at_clock(asi_local.scope);
+    if (heard(asi_local.scope, &open))
+        return -ECANCELED;
+    return open && job && asi_flag_get(&job->cancel_asked) ? -ECANCELED : 0;
+}
+
+const char *anysync_cancel_reason(void)
+{
+    struct anysync_task *task = running_task();
+    struct anysync_task *asked = task ? task : asi_local.job;
+    bool open;
+    struct asi_scope *scope = heard(innermost(task), &open);
+
+    if (scope)
+        return scope->cancelled ? scope->reason : "the deadline of the scope passed";
+    if (!open || !asked)
+        return NULL;
+    if (task)
+        return task->asked ? task->cancel_reason : NULL;
+    return asi_flag_get(&asked->cancel_asked) ? asked->letter_reason : NULL;
+}
+
+anysync_time anysync_scope_deadline(void)
+{
+    anysync_time nearest = ANYSYNC_FOREVER;
+
+    for (struct asi_scope *scope = innermost(running_task()); scope; scope = scope->outer) {
+        if (scope->deadline < nearest)
+            nearest = scope->deadline;
+        if (scope->shield)
+            break;
+    }
+    return nearest;
+}
+
+/* --- threads that block ----------------------------------------------------------------------- */
+
+anysync_time asi_scope_limit(anysync_time deadline)
+{
+    anysync_time nearest;
+    bool open;
+
+    if (!innermost(running_task()))
+        return deadline;
+    if (heard(innermost(running_task()), &open))
+        return ANYSYNC_POLL;
+    nearest = anysync_scope_deadline();
+    return nearest < deadline ? nearest : deadline;
+}
+
+int asi_scope_why(anysync_time deadline)
+{
+    return asi_scope_limit(deadline) < deadline ? -ECANCELED : -ETIMEDOUT;
+}

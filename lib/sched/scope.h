@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scopes: what is cancelled within a task.  (What they promise: <anysync/cancel.h>.)
+ *
+ * A task is in a chain of scopes, innermost first, and the task itself is like one around them all.
+ * A cancel of any of them marks that one only; whether the task hears of it where it is (that is
+ * what task->cancelled says, the only thing a wait looks at) depends on the shields in between and
+ * is worked out anew whenever a mark or the chain changes.
+ */
+#ifndef ASI_SCHED_SCOPE_H
+#define ASI_SCHED_SCOPE_H
+
+#include "loop/timers.h"
+#include "sched/task.h"
+
+#include <anysync/cancel.h>
+
+#include <stdbool.h>
+
+struct asi_scope {
+    struct asi_scope *outer;   /* NULL: the outermost */
+    struct anysync_task *task; /* [const] NULL: a thread's */
+    struct asi_timer timer;    /* of a task's: for the deadline */
+    anysync_time deadline;     /* [const] */
+    const char *reason;        /* of a cancel by hand */
+    bool shield;               /* [const] */
+    bool cancelled;            /* by hand */
+    bool expired;              /* by time */
+};
+
+/* Work out anew whether TASK hears a cancel, and wake it if so.  Loop thread. */
+void asi_scope_update(struct anysync_task *task);
+
+/* TASK ends, and with it all scopes that it did not leave.  Loop thread. */
+void asi_scope_leave_all(struct anysync_task *task);
+
+/* The deadline a thread has to keep that blocks until DEADLINE, in a task or outside. */
+anysync_time asi_scope_limit(anysync_time deadline);
+
+/* What a blocked thread returns that came to asi_scope_limit(DEADLINE) without success: -ETIMEDOUT,
+ * or -ECANCELED if that was a scope's. */
+int asi_scope_why(anysync_time deadline);
+
+#endif
