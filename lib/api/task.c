@@ -273,7 +273,9 @@ void anysync_exit(int status)
     struct asi_scheduler *here = asi_scheduler_here();
 
     ASI_ASSERT(here && here->current, "anysync_exit() was called outside a task");
-    asi_task_end(here, here->current, status);
+    struct anysync_task *task = here->current;
+    here->current = NULL; /* what its end calls is not in the task any more */
+    asi_task_end(here, task, status);
     asi_scheduler_leave(here);
 }
 
