@@ -126,8 +126,8 @@ cut -d ' ' -f 2- "$work/items" | sort -u | comm -23 - "$work/known" >"$work/said
 is_empty "nothing is told that is not there" "$work/said"
 
 # Numbers: those of the sources' comments on order, and those of the page.
-grep -ohwE '[MCWDR][0-9]+' "$folder"/*.[ch] | sort -u >"$work/used"
-sed -n '/^## lib\//,/^## Locks/p' "$page" | grep -owE '[MCWDR][0-9]+' | sort -u >"$work/told"
+grep -ohwE '[BMCWDR][0-9]+' "$folder"/*.[ch] | sort -u >"$work/used"
+sed -n '/^## lib\//,/^## Locks/p' "$page" | grep -owE '[BMCWDR][0-9]+' | sort -u >"$work/told"
 comm -3 "$work/used" "$work/told" >"$work/said"
 is_empty "numbers are the same in the sources and on the page" "$work/said"
 
