@@ -356,6 +356,7 @@ static void forget_thread_vars(struct asi_local *local)
     struct asi_vars *vars = local->vars;
 
     local->vars = NULL;
+    local->vars_own = false;
     asi_vars_unref(vars);
 }
 
