@@ -152,7 +152,7 @@ static bool count_end(struct anysync_group *group, struct asi_child *child)
     if (status == 0 || group->closed)
         return false;
     if (status == -ECANCELED && asked) {
-        group->cut++;
+        group->cut += group->ended_by != ASI_GROUP_GOES_ON;
         return false;
     }
     asi_list_add(&group->failed, &child->list);
