@@ -217,7 +217,6 @@ static void check_abandoned(void)
     anysync_set_error_hook(on_error, heard);
     open_stage();
     CHECK_EQ(stays_spawn(group, NULL, group, stage), 0);
-    CHECK_EQ(sleeps_spawn(group, NULL), 0);
     while (!atomic_load(&stage->began))
         CHECK_EQ(anysync_yield(), 0);
     CHECK_EQ(anysync_group_close(group, 0, anysync_in_ms(1)), -ETIMEDOUT);

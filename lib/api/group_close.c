@@ -104,6 +104,12 @@ struct own {
     size_t after;            /* so many children failed before */
 };
 
+/* The opener passed on how CHILD had failed. */
+static bool is_passed_on(const struct asi_child *child, const struct own *own)
+{
+    return own->error && child->task->future.error == own->error;
+}
+
 /* The opener leaves its scope, and says how it ended. */
 static struct own leave_code(struct anysync_group *group, int error)
 {
@@ -122,9 +128,7 @@ static struct own leave_code(struct anysync_group *group, int error)
     if (error == -ECANCELED && group->ended_by != ASI_GROUP_GOES_ON)
         own.code = 0; /* it was cut */
     for (struct asi_list *node = group->failed.next; node != &group->failed; node = node->next) {
-        /* It passes on what it got from its child. */
-        if (own.error &&
-                asi_container_of(node, struct asi_child, list)->task->future.error == own.error)
+        if (is_passed_on(asi_container_of(node, struct asi_child, list), &own))
             own.code = 0;
     }
     if (own.code)
@@ -210,6 +214,21 @@ static struct asi_error *put_before(struct asi_error *error, int code, struct as
     return NULL;
 }
 
+/* It may have passed it on before the group heard of it: list that once.  Returns how many children
+ * were taken out of FAILED. */
+static size_t drop_passed_on(struct asi_list *failed, const struct own *own)
+{
+    for (struct asi_list *node = failed->next; node != failed; node = node->next) {
+        struct asi_child *child = asi_container_of(node, struct asi_child, list);
+        if (!is_passed_on(child, own))
+            continue;
+        asi_list_remove(node);
+        asi_child_free(child);
+        return 1;
+    }
+    return 0;
+}
+
 /* All failures in order of time; OWN's error is consumed. */
 static struct asi_error *list_failures(struct asi_list *failed, size_t count, struct own *own)
 {
@@ -252,9 +271,10 @@ static int conclude(struct anysync_group *group, struct asi_list *failed, size_t
 {
     bool by_failure =
             group->ended_by == ASI_GROUP_CHILD_FAILED || group->ended_by == ASI_GROUP_OPENER_FAILED;
-    size_t failures = group->failures + (own->code ? 1 : 0);
+    size_t failed_count = group->failures - drop_passed_on(failed, own);
+    size_t failures = failed_count + (own->code ? 1 : 0);
     int code = abandoned > 0 ? -ETIMEDOUT : group->code;
-    struct asi_error *error = list_failures(failed, group->failures, own);
+    struct asi_error *error = list_failures(failed, failed_count, own);
     size_t others = failures;
 
     if (by_failure && !abandoned) {

@@ -214,8 +214,10 @@ const char *anysync_cancel_reason(void)
     struct anysync_task *task = running_task();
     struct anysync_task *asked = task ? task : asi_local.job;
     bool open;
-    struct asi_scope *scope = heard(innermost(task), &open);
 
+    if (!task)
+        look_at_clock(asi_local.scope);
+    struct asi_scope *scope = heard(innermost(task), &open);
     if (scope)
         return scope->cancelled ? scope->reason : "the deadline of the scope passed";
     if (!open || !asked)
