@@ -10,7 +10,6 @@
 #include "api/group.h"
 
 #include "api/run.h"
-#include "base/memory.h"
 #include "sched/scheduler.h"
 #include "thread/fork.h"
 #include "thread/local.h"
@@ -41,13 +40,15 @@ static int orphan_fails(void)
 void asi_group_unref(struct anysync_group *group)
 {
     if (asi_refs_drop(&group->refs))
-        asi_free(group);
+        asi_recycle_give(ASI_RECYCLE_RECORD, group);
 }
+
+_Static_assert(sizeof(struct asi_child) <= ASI_RECYCLE_RECORD_SIZE, "so has a child");
 
 void asi_child_free(struct asi_child *child)
 {
     anysync_future_unref(&child->task->future);
-    asi_free(child);
+    asi_recycle_give(ASI_RECYCLE_RECORD, child);
 }
 
 /* --- cancelling ------------------------------------------------------------------------------- */
@@ -85,7 +86,7 @@ static void cancel_children(struct anysync_group *group)
 static void cancel_opener(struct anysync_group *group)
 {
     if (group->entered)
-        anysync_scope_cancel(&group->scope, group->reason);
+        anysync_scope_cancel(asi_group_scope(group), group->reason);
 }
 
 /* A later loop may get the letter: then the opener has left. */
@@ -252,7 +253,7 @@ static int spawn(struct anysync_group *group, const struct anysync_function *fun
     struct anysync_task *task = asi_make_task(function, argument, refs);
     if (!task)
         return -ENOMEM;
-    struct asi_child *child = asi_allocate(sizeof(*child));
+    struct asi_child *child = asi_recycle_take(ASI_RECYCLE_RECORD);
     int error = child ? 0 : asi_call_fails(-ENOMEM, "no memory for a child of a group");
     if (child) {
         *child = (struct asi_child){
@@ -273,7 +274,7 @@ static int spawn(struct anysync_group *group, const struct anysync_function *fun
     }
     if (child) {
         task->hooked = false; /* it was in nobody else's hands */
-        asi_free(child);
+        asi_recycle_give(ASI_RECYCLE_RECORD, child);
         asi_group_unref(group);
     }
     while (refs-- > 0)

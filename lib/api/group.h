@@ -19,9 +19,12 @@
 #include "sched/task.h"
 #include "sched/wait.h"
 #include "thread/lock.h"
+#include "thread/recycle.h"
 #include "thread/refs.h"
 
 #include <anysync/group.h>
+
+#include <stdint.h>
 
 enum asi_group_ending {
     ASI_GROUP_GOES_ON,
@@ -37,7 +40,7 @@ struct anysync_group {
     struct asi_refs refs;
     uint32_t generation;        /* [const] of the process that opened it */
     struct asi_scheduler *loop; /* [const] the opener's; NULL: of a plain thread */
-    struct anysync_scope scope; /* the opener's own code; when there is a loop */
+    struct asi_scope scope;     /* the opener's own code; when there is a loop */
     bool entered;               /* [loop] the opener is in it */
     bool closed;                /* [lock] nobody asks for the result any more */
     unsigned char ended_by;     /* [lock] enum asi_group_ending */
@@ -46,12 +49,21 @@ struct anysync_group {
     struct asi_list running;    /* [lock] children, not cancelled by the group */
     struct asi_list asked;      /* [lock] children, cancelled */
     struct asi_list failed;     /* [lock] children that have ended so, in order of time */
-    size_t live;                /* [lock] of the first two */
-    size_t failures;            /* [lock] of the third */
-    size_t cut;                 /* [lock] children that ended as they were cancelled */
+    uint32_t live;              /* [lock] of the first two */
+    uint32_t failures;          /* [lock] of the third */
+    uint32_t cut;               /* [lock] children that ended as they were cancelled */
     struct asi_party *closer;   /* [lock] waits for the last child */
     struct asi_letter letter;   /* cancels the opener's own code, from another thread */
 };
+
+_Static_assert(sizeof(struct anysync_group) <= ASI_RECYCLE_RECORD_SIZE,
+        "a group has to fit the recycler's records");
+
+/* As the public calls see it: they use no more of it. */
+static inline struct anysync_scope *asi_group_scope(struct anysync_group *group)
+{
+    return (struct anysync_scope *)(void *)&group->scope;
+}
 
 struct asi_starter;
 

@@ -12,7 +12,6 @@
 #include "api/executor.h"
 #include "api/group.h"
 #include "base/clock.h"
-#include "base/memory.h"
 #include "sched/scheduler.h"
 #include "thread/fork.h"
 
@@ -53,8 +52,7 @@ static void move_list(struct asi_list *from, struct asi_list *to)
 /* The opener's task has gone without a close. */
 static void left_behind(struct asi_scope *scope)
 {
-    struct anysync_group *group =
-            asi_container_of((struct anysync_scope *)(void *)scope, struct anysync_group, scope);
+    struct anysync_group *group = asi_container_of(scope, struct anysync_group, scope);
     struct asi_list failed;
 
     group->entered = false;
@@ -78,7 +76,7 @@ int anysync_group_open(struct anysync_group **ret_group)
         return asi_call_fails(-EDEADLK,
                 "a callback of the loop cannot open a group, as it cannot wait for it: spawn a "
                 "coroutine that does");
-    struct anysync_group *group = asi_allocate(sizeof(*group));
+    struct anysync_group *group = asi_recycle_take(ASI_RECYCLE_RECORD);
     if (!group)
         return asi_call_fails(-ENOMEM, "no memory for a group");
     *group = (struct anysync_group){.lock = ASI_LOCK_INIT, .generation = asi_fork_generation};
@@ -88,8 +86,8 @@ int anysync_group_open(struct anysync_group **ret_group)
     asi_list_init(&group->failed);
     if (world == ASI_WORLD_TASK) {
         group->loop = asi_scheduler_here();
-        anysync_scope_enter(&group->scope, ANYSYNC_FOREVER);
-        asi_scope_of(&group->scope)->left_behind = left_behind;
+        anysync_scope_enter(asi_group_scope(group), ANYSYNC_FOREVER);
+        group->scope.left_behind = left_behind;
         group->entered = true;
     }
     *ret_group = group;
@@ -121,7 +119,7 @@ static struct own leave_code(struct anysync_group *group, int error)
         own.error = asi_error_ref(*slot.error);
     if (group->entered) {
         group->entered = false;
-        (void)anysync_scope_exit(&group->scope, error);
+        (void)anysync_scope_exit(asi_group_scope(group), error);
     }
     asi_lock_take(&group->lock);
     own.after = group->failures;
@@ -301,7 +299,7 @@ int anysync_group_close(struct anysync_group *group, int error, anysync_time dea
             "there");
     if (asi_group_is_orphan(group)) {
         if (group->entered)
-            (void)anysync_scope_exit(&group->scope, 0);
+            (void)anysync_scope_exit(asi_group_scope(group), 0);
         asi_group_unref(group); /* its lock may be held by a thread that is not here */
         return asi_call_fails(
                 -EOWNERDEAD, "the group belongs to the process this one was forked from");
