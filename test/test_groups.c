@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract I: groups (include/anysync/group.h).  (Failures, limits, races: test_groups_ends.c.)
+ * Contract I: groups (include/anysync/group.h).  (I5: test_groups_start.c.
+ * Deadlines, limits: test_groups_ends.c.)
  *
  * Promised                                       Tested by
  *   I1  the close waits for all children            i1_the_close_waits_for_all_children
@@ -10,17 +11,13 @@
  *   I2  a pending slot is -EAGAIN, with help        i2_a_slot_is_pending_then_ready
  *   I3  a failing child cancels its siblings        i3_a_failing_child_cancels_its_siblings
  *       and the opener's own code                   i3_a_failing_child_cuts_the_openers_code
- *       the first failure, the others listed        i3_the_first_failure_comes_back_the_others_are_listed
- *       a failure passed on is not counted twice    i3_a_failure_that_the_opener_passes_on_counts_once
+ *       the first failure, the others listed        i3_the_others_are_listed_behind_the_first
+ *       a failure passed on is not counted twice    i3_a_failure_that_is_passed_on_counts_once
  *       the opener's failure cancels the children   i3_the_openers_failure_cancels_the_children
  *       a cancelled child has not failed            i3_a_child_that_somebody_cancels_has_not_failed
  *       but one that says so unasked has            i3_an_unasked_cancelled_is_a_failure
  *   I4  a spawn into an ended group is refused      i4_an_ended_group_takes_no_children
  *       the inner group ends before the outer       i4_the_inner_group_ends_first
- *   I5  the starter waits for "started"             i5_the_starter_waits_for_the_value
- *       a child that ends before it says so         i5_a_child_that_ends_first_tells_its_starter
- *       a word that nobody waits for                i5_started_without_a_starter_does_nothing
- *       a starter that gives up ends the child      i5_a_starter_that_gives_up_ends_the_child
  *   I6  a plain thread                              all that run EVERYWHERE
  */
 #include "worlds.h"
@@ -326,7 +323,7 @@ static void check_failures_are_listed(void)
     CHECK_CONTAINS(text, "and: clean-up failed with -18");
 }
 
-TEST(i3_the_first_failure_comes_back_the_others_are_listed)
+TEST(i3_the_others_are_listed_behind_the_first)
 {
     in_worlds(EVERYWHERE, check_failures_are_listed);
 }
@@ -346,7 +343,7 @@ static void check_passed_on(void)
     fails_drop(&bad);
 }
 
-TEST(i3_a_failure_that_the_opener_passes_on_counts_once)
+TEST(i3_a_failure_that_is_passed_on_counts_once)
 {
     in_worlds(EVERYWHERE, check_passed_on);
 }
@@ -518,121 +515,4 @@ static void check_nesting(void)
 TEST(i4_the_inner_group_ends_first)
 {
     in_worlds(EVERYWHERE, check_nesting);
-}
-
-/* --- I5 --------------------------------------------------------------------------------------- */
-
-ANYSYNC_COROUTINE(int, serves, (int, port))
-{
-    begun++;
-    int error = anysync_yield();
-    CHECK_EQ(error, 0);
-    error = anysync_started(&port, 1);
-    CHECK_EQ(error, -EINVAL);
-    error = anysync_started(&port, sizeof(port));
-    CHECK_EQ(error, 0);
-    error = anysync_started(&port, sizeof(port));
-    CHECK_EQ(error, ANYSYNC_DONE);
-    error = anysync_sleep(ANYSYNC_FOREVER);
-    ended++;
-    return error;
-}
-
-static void check_started(void)
-{
-    struct anysync_group *group = open_group();
-    struct anysync_future *soon = NULL;
-    struct serves_arguments arguments = {80};
-    int port = -1;
-
-    CHECK_EQ(anysync_group_start(group, &serves_function, &arguments, &port, sizeof(port), &soon,
-                     ANYSYNC_FOREVER),
-            0);
-    CHECK_EQ(port, 80);
-    CHECK_EQ(begun, 1);
-    CHECK_EQ(ended, 0);
-    CHECK(!anysync_future_done(soon));
-    anysync_group_cancel(group, NULL);
-    CHECK_EQ(anysync_group_close(group, 0, ANYSYNC_FOREVER), -ECANCELED);
-    CHECK_EQ(ended, 1);
-    anysync_future_unref(soon);
-}
-
-TEST(i5_the_starter_waits_for_the_value)
-{
-    in_worlds(EVERYWHERE, check_started);
-}
-
-static void check_not_started(void)
-{
-    struct anysync_group *group = open_group();
-    struct anysync_future *soon = NULL;
-    struct fails_arguments bad = {-EIO};
-    struct gives_arguments good = {3};
-    int port = -1;
-
-    CHECK_EQ(sleeps_spawn(group, NULL), 0);
-    CHECK_EQ(anysync_group_start(
-                     group, &fails_function, &bad, &port, sizeof(port), &soon, ANYSYNC_FOREVER),
-            -EIO);
-    CHECK_STR(anysync_last_error()->message, "failed with -5");
-    CHECK_EQ(anysync_last_error()->origin, ANYSYNC_ORIGIN_TASK);
-    CHECK_EQ(anysync_group_start(group, &gives_function, &good, NULL, 0, &soon, ANYSYNC_FOREVER),
-            -EPIPE);
-    CHECK_CONTAINS(anysync_last_error()->message, "gives");
-    CHECK(soon == NULL);
-    CHECK_EQ(port, -1);
-    CHECK_EQ(anysync_check_cancelled(), 0); /* the group goes on */
-    CHECK_EQ(gives_spawn(group, NULL, 1), 0);
-    anysync_group_cancel(group, NULL);
-    CHECK_EQ(anysync_group_close(group, 0, ANYSYNC_FOREVER), -ECANCELED);
-    CHECK(anysync_last_error()->next == NULL);
-}
-
-TEST(i5_a_child_that_ends_first_tells_its_starter)
-{
-    in_worlds(EVERYWHERE, check_not_started);
-}
-
-ANYSYNC_COROUTINE(void, says_started)
-{
-    return anysync_started(NULL, 0) == ANYSYNC_DONE ? 0 : -EIO;
-}
-
-static void check_nobody_waits(void)
-{
-    struct anysync_group *group = open_group();
-
-    CHECK_EQ(anysync_started(NULL, 0), ANYSYNC_DONE);
-    CHECK_EQ(says_started_spawn(group, NULL), 0);
-    CHECK_EQ(anysync_group_close(group, 0, ANYSYNC_FOREVER), 0);
-    CHECK_EQ(says_started_run(), 0);
-}
-
-TEST(i5_started_without_a_starter_does_nothing)
-{
-    in_worlds(EVERYWHERE, check_nobody_waits);
-}
-
-static void check_gives_up(void)
-{
-    struct anysync_group *group = open_group();
-    struct anysync_future *soon = NULL;
-
-    CHECK_EQ(anysync_group_start(group, &sleeps_function, NULL, NULL, 0, &soon, anysync_in_ms(2)),
-            -ETIMEDOUT);
-    CHECK_CONTAINS(anysync_last_error()->message, "before task \"sleeps\" had started");
-    CHECK(soon == NULL);
-    struct anysync_scope scope;
-    anysync_scope_enter(&scope, anysync_in_ms(2));
-    CHECK_EQ(anysync_group_start(group, &sleeps_function, NULL, NULL, 0, &soon, ANYSYNC_FOREVER),
-            -ECANCELED);
-    CHECK_EQ(anysync_scope_exit(&scope, -ECANCELED), -ETIMEDOUT);
-    CHECK_EQ(anysync_group_close(group, 0, ANYSYNC_FOREVER), 0);
-    CHECK_EQ(begun, ended);
-}
-
-TEST(i5_a_starter_that_gives_up_ends_the_child)
-{
-    in_worlds(EVERYWHERE, check_gives_up);
 }
