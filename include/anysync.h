@@ -9,6 +9,7 @@
 #include <anysync/error.h>
 #include <anysync/executor.h>
 #include <anysync/future.h>
+#include <anysync/group.h>
 #include <anysync/io.h>
 #include <anysync/task.h>
 #include <anysync/typed.h>

@@ -5,7 +5,12 @@
  * REFUSE=1, 2 ... adds something that must not compile as C++.
  * Used by test_typed_cpp.sh; ends with 0 if every call gave the right value.
  */
+#include <anysync/cancel.h>
+#include <anysync/group.h>
 #include <anysync/typed.h>
+#include <anysync/vars.h>
+
+#include <errno.h>
 
 struct page {
     int number;
@@ -16,6 +21,54 @@ struct page {
 ANYSYNC_COROUTINE_DECLARE(int, add_in_c, (int, a), (int, b));
 ANYSYNC_COROUTINE_DECLARE(struct page, turn_in_cpp, (struct page, page), (int, by));
 ANYSYNC_COROUTINE_DECLARE(void, both);
+
+/* In C and in C++. */
+static int dropped;
+
+static void drop_page(struct page **page)
+{
+    dropped += (*page)->number;
+}
+
+ANYSYNC_VAR(int, depth, 3);
+ANYSYNC_VAR(const char *, title, "none");
+ANYSYNC_VAR_DROP(struct page *, current, 0, drop_page);
+
+/* 0 if variables, scopes and groups work in this language. */
+static inline int check_blocks(void)
+{
+    struct anysync_token token;
+    struct page page = {5, "five"};
+    add_in_c_future soon;
+    int error = -1, value = 0;
+
+    if (depth_get() != 3 || depth_set(4, &token) != 0 || depth_get() != 4)
+        return 1;
+    if (anysync_var_reset(&token) != 0 || depth_get() != 3 || title_get()[0] != 'n')
+        return 2;
+    if (title_set("some", NULL) != 0 || title_get()[0] != 's')
+        return 3;
+    if (current_get() || current_set(&page, &token) != 0 || current_get()->number != 5)
+        return 4;
+    if (anysync_var_reset(&token) != 0 || dropped != 5)
+        return 5;
+    dropped = 0;
+    ANYSYNC_SCOPE(&error, ANYSYNC_POLL)
+    {
+        error = anysync_sleep(ANYSYNC_FOREVER);
+    }
+    if (error != -ETIMEDOUT)
+        return 6;
+    error = 0;
+    ANYSYNC_GROUP(group, &error)
+    {
+        error = add_in_c_spawn(group, &soon, 2, 3);
+    }
+    if (error || !add_in_c_ready(&soon) || add_in_c_value(&soon, &value) != 0 || value != 5)
+        return 7;
+    add_in_c_drop(&soon);
+    return 0;
+}
 
 #ifndef __cplusplus
 
@@ -29,6 +82,8 @@ ANYSYNC_COROUTINE_DEFINE(int, add_in_c, (int, a), (int, b))
 ANYSYNC_COROUTINE_DEFINE_STACK(128 << 10, void, both)
 {
     struct page page = {1, "C"};
+    if (check_blocks() != 0)
+        return -1;
     int error = turn_in_cpp(&page, page, 2);
     if (error)
         return error;
@@ -111,6 +166,7 @@ int check()
     }
     value = 0;
     RIGHT(count(value) == 0 && value == 1);
+    RIGHT(check_blocks() == 0);
     return 0;
 }
 

@@ -27,7 +27,8 @@
  *
  * A scope belongs to the task, or the thread outside tasks, that entered it, and is exited by it,
  * in reverse order.  A coroutine function called by its name is in its caller's scopes; a new task
- * is in none, but who awaits one within a scope ends it when the scope is cut.
+ * is in none, but who awaits one within a scope ends it when the scope is cut.  A body that returns
+ * within a scope it entered stops the program with a sentence; anysync_exit() leaves them all.
  * On a plain thread a scope's deadline ends the waits within.
  */
 #ifndef ANYSYNC_CANCEL_H
@@ -86,6 +87,7 @@ ANYSYNC_API void anysync_shield_enter(struct anysync_scope *scope, anysync_time 
  *    -ETIMEDOUT  its deadline cut the code short.
  *    -ECANCELED  anysync_scope_cancel() did, or something around it; the sentence has the reason.
  *                After the scope anysync_check_cancelled() tells whether something around it did.
+ *                A shield answers for itself alone.
  *
  * Thread  the one that entered.   Blocks  never.
  */

@@ -28,7 +28,7 @@
  *   add_later_wait(&soon, &sum, deadline)    any number of times, from any number of threads
  *   add_later_cancel(&soon)                  asks the task to end
  *   add_later_drop(&soon)                    ends the use of the handle; the task runs on
- *
+ *   add_later_spawn(group, &soon, 1, 2)      with _ready and _value: <anysync/group.h>
  *   add_later_new(&task, 1, 2)               a struct anysync_task that is not started yet
  *   add_later_function                       its struct anysync_function, for untyped calls
  *
@@ -73,8 +73,7 @@
 
 #include <anysync/cancel.h>
 #include <anysync/executor.h>
-#include <anysync/future.h>
-#include <anysync/task.h>
+#include <anysync/group.h>
 
 #include <stddef.h>
 
@@ -287,7 +286,8 @@
     ASI_INLINE void name##_drop(name##_future *asi_future) \
     { \
         asi_future->future = anysync_future_unref(asi_future->future); \
-    }
+    } \
+    ASI_GROUP_FORMS(kind, n, type, name, list)
 // clang-format on
 
 /* Where a start puts its future: empty first, so that a failed start leaves no garbage. */

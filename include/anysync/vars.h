@@ -135,11 +135,11 @@ ANYSYNC_API int anysync_task_use_context(
     ASI_VAR(type, name, initial, name##_asi_drop)
 
 #define ASI_VAR(type, name, initial, drop) \
-    static const type name##_asi_initial = initial; \
+    static type const name##_asi_initial = initial; \
     static const struct anysync_var name##_var = {#name, sizeof(type), &name##_asi_initial, drop}; \
     __attribute__((unused)) static inline type name##_get(void) \
     { \
-        return *(const type *)anysync_var_look(&name##_var); \
+        return *(type const *)anysync_var_look(&name##_var); \
     } \
     __attribute__((unused)) static inline int name##_set( \
         type value, struct anysync_token *asi_token) \

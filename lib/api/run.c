@@ -15,6 +15,7 @@
 #include "api/executor.h"
 #include "base/clock.h"
 #include "sched/scheduler.h"
+#include "sched/scope.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 
@@ -132,7 +133,7 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
     error = submit(executor, task);
     if (error)
         return error;
-    int64_t grace_ns = deadline == ANYSYNC_FOREVER && world != ASI_WORLD_TASK
+    int64_t grace_ns = asi_scope_limit(deadline) == ANYSYNC_FOREVER && world != ASI_WORLD_TASK
                                ? 0 /* there will be no timeout and no cancel */
                                : asi_executor_grace(executor);
     return asi_run_finish(world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, task, ret_result,
@@ -147,7 +148,7 @@ static int run_on_worker(struct anysync_task *task, void *ret_result, anysync_ti
     if (error)
         return error;
     return asi_run_finish(ASI_WORLD_THREAD, task, ret_result, deadline,
-            deadline == ANYSYNC_FOREVER ? 0 : asi_executor_grace(NULL), NULL);
+            asi_scope_limit(deadline) == ANYSYNC_FOREVER ? 0 : asi_executor_grace(NULL), NULL);
 }
 
 int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline)
@@ -199,11 +200,13 @@ static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, 
     task->scheduler = scheduler;
     scheduler->root = task;
     asi_scheduler_add(scheduler, task);
-    if (deadline != ANYSYNC_FOREVER)
-        asi_scheduler_limit_root(scheduler, deadline);
+    anysync_time end = asi_scope_limit(deadline); /* of the thread, not of the loop's tasks */
+    if (end != ANYSYNC_FOREVER)
+        asi_scheduler_limit_root(scheduler, end);
     asi_scheduler_run(scheduler);
     if (scheduler->timed_out)
-        return asi_run_cut_short(task, ret_result, -ETIMEDOUT, task->state != ASI_TASK_ABANDONED);
+        return asi_run_cut_short(
+                task, ret_result, asi_scope_why(deadline), task->state != ASI_TASK_ABANDONED);
     return asi_future_collect(&task->future, ret_result);
 }
 

@@ -7,6 +7,10 @@
 
 #include <anysync/task.h>
 
+/* A task of FUNCTION, checked, with REFS references; NULL, with a sentence, without memory. */
+struct anysync_task *asi_make_task(
+        const struct anysync_function *function, const void *argument, uint32_t refs);
+
 /* Run TASK and wait for it, in the way of each name (<anysync/task.h>).  Consumes one reference,
  * the loop's; borrows another. */
 int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline);

@@ -24,7 +24,7 @@ static void check_function(const struct anysync_function *function, const void *
             argument || function->argument_size == 0, "the function takes an argument: NULL given");
 }
 
-static struct anysync_task *make(
+struct anysync_task *asi_make_task(
         const struct anysync_function *function, const void *argument, uint32_t refs)
 {
     check_function(function, argument);
@@ -37,7 +37,7 @@ static struct anysync_task *make(
 int anysync_run(const struct anysync_function *function, const void *argument, void *ret_result,
         anysync_time deadline)
 {
-    struct anysync_task *task = make(function, argument, CALLERS_AND_LOOPS);
+    struct anysync_task *task = asi_make_task(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -49,7 +49,7 @@ int anysync_run(const struct anysync_function *function, const void *argument, v
 int anysync_run_here(const struct anysync_function *function, const void *argument,
         void *ret_result, anysync_time deadline)
 {
-    struct anysync_task *task = make(function, argument, CALLERS_AND_LOOPS);
+    struct anysync_task *task = asi_make_task(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -61,7 +61,7 @@ int anysync_run_here(const struct anysync_function *function, const void *argume
 int anysync_await(const struct anysync_function *function, const void *argument, void *ret_result,
         anysync_time deadline)
 {
-    struct anysync_task *task = make(function, argument, CALLERS_AND_LOOPS);
+    struct anysync_task *task = asi_make_task(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -73,7 +73,7 @@ int anysync_await(const struct anysync_function *function, const void *argument,
 int anysync_run_on(struct anysync_executor *executor, const struct anysync_function *function,
         const void *argument, void *ret_result, anysync_time deadline)
 {
-    struct anysync_task *task = make(function, argument, CALLERS_AND_LOOPS);
+    struct anysync_task *task = asi_make_task(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -142,7 +142,8 @@ static int spawn(bool anywhere, struct anysync_executor *executor,
         const struct anysync_function *function, const void *argument,
         struct anysync_future **ret_future)
 {
-    struct anysync_task *task = make(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
+    struct anysync_task *task =
+            asi_make_task(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
 
     return task ? start(anywhere, executor, task, ret_future) : -ENOMEM;
 }
@@ -164,7 +165,7 @@ int anysync_spawn_on(struct anysync_executor *executor, const struct anysync_fun
 int anysync_task_new(const struct anysync_function *function, const void *argument,
         const char *name, struct anysync_task **ret_task)
 {
-    struct anysync_task *task = make(function, argument, 1);
+    struct anysync_task *task = asi_make_task(function, argument, 1);
 
     if (!task)
         return -ENOMEM;
@@ -274,7 +275,9 @@ void anysync_exit(int status)
 
     ASI_ASSERT(here && here->current, "anysync_exit() was called outside a task");
     struct anysync_task *task = here->current;
-    here->current = NULL; /* what its end calls is not in the task any more */
+    here->current = NULL; /* what is called from here on is not in the task any more */
+    if (task->scoped)
+        asi_scope_leave_all(task);
     asi_task_end(here, task, status);
     asi_scheduler_leave(here);
 }

@@ -127,6 +127,19 @@ struct asi_error *asi_error_add_next(struct asi_error *error, struct asi_error *
     return error;
 }
 
+struct asi_error *asi_error_add_text(struct asi_error *error, const char *format, ...)
+{
+    va_list values;
+
+    if (!error || !make_own(&error))
+        return error;
+    size_t length = strlen(error->message);
+    va_start(values, format);
+    vsnprintf(error->message + length, sizeof(error->message) - length, format, values);
+    va_end(values);
+    return error;
+}
+
 struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anysync_frame *frame)
 {
     if (error->frame_count == ASI_MOST_FRAMES || !make_own(&error))

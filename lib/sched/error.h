@@ -61,6 +61,11 @@ struct asi_error *asi_error_unref(struct asi_error *error); /* NULL is fine; ret
 struct asi_error *asi_error_add_cause(struct asi_error *error, struct asi_error *cause);
 struct asi_error *asi_error_add_next(struct asi_error *error, struct asi_error *next);
 
+/* ERROR (consumed, may be NULL) with more at the end of its sentence, if there is memory to copy it
+ * where others hold it too. */
+struct asi_error *asi_error_add_text(struct asi_error *error, const char *format, ...)
+        ANYSYNC_PRINTF(2, 3);
+
 /* ERROR (consumed) with one more frame outside the others; may be another object. */
 struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anysync_frame *frame);
 

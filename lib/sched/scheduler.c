@@ -28,6 +28,8 @@
 
 enum { BUDGET = 256, LOOK_EVERY = 32, MOST_IDLE = 64, LOOK_AT_FDS_EVERY = 64 };
 
+void (*asi_suspend_hook)(struct anysync_task *task);
+
 /* --- letters from other threads --------------------------------------------------------------- */
 
 bool asi_scheduler_post(struct asi_scheduler *scheduler, struct asi_letter *letter)
@@ -299,6 +301,8 @@ void asi_scheduler_suspend(struct asi_scheduler *scheduler)
         asi_list_add(&scheduler->suspended, &task->list);
     }
     scheduler->current = NULL;
+    if (ASI_UNLIKELY(asi_suspend_hook))
+        asi_suspend_hook(task);
     struct asi_coro *next = next_stack(scheduler);
     if (next != self)
         switch_stack(scheduler, self, next);
@@ -436,19 +440,6 @@ static void loop(struct asi_scheduler *scheduler)
     }
 }
 
-/* TASK, which has a stack, will never go on: stack and record stay as they are, for good. */
-static void abandon(struct asi_scheduler *scheduler, struct anysync_task *task)
-{
-    task->state = ASI_TASK_ABANDONED;
-    asi_error_unref(task->future.error);
-    scheduler->live--;
-    asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
-    asi_future_complete(&task->future, -ECANCELED,
-            asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
-                    "task \"%s\" was abandoned: it did not end in its grace time after a cancel",
-                    asi_task_name(task)));
-}
-
 /* Abandon all that began and did not end, and end what did not begin. */
 static void abandon_rest(struct asi_scheduler *scheduler)
 {
@@ -456,12 +447,12 @@ static void abandon_rest(struct asi_scheduler *scheduler)
         struct anysync_task *task =
                 asi_container_of(scheduler->suspended.next, struct anysync_task, list);
         asi_list_remove(&task->list);
-        abandon(scheduler, task);
+        asi_task_abandon(task);
     }
     while (scheduler->ready_head) {
         struct anysync_task *task = pop_ready(scheduler);
         if (task->coro)
-            abandon(scheduler, task);
+            asi_task_abandon(task);
         else
             asi_task_end(scheduler, task, -ECANCELED);
     }

@@ -136,6 +136,10 @@ static inline void asi_scheduler_ready(struct asi_scheduler *scheduler, struct a
     scheduler->ready_tail = task;
 }
 
+/* For tests: called at each suspension, when the task can be woken again.  It may cancel the task.
+ * Set it before the library's first use. */
+extern void (*asi_suspend_hook)(struct anysync_task *task);
+
 /* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
 void asi_scheduler_suspend(struct asi_scheduler *scheduler);
 

@@ -17,11 +17,6 @@
 _Static_assert(
         sizeof(struct asi_scope) <= sizeof(struct anysync_scope), "a scope has outgrown its room");
 
-static struct asi_scope *inside(struct anysync_scope *scope)
-{
-    return (struct asi_scope *)(void *)scope;
-}
-
 static struct anysync_task *running_task(void)
 {
     struct asi_scheduler *scheduler = asi_scheduler_here();
@@ -88,20 +83,23 @@ static void on_deadline(struct asi_timer *timer)
 
 static void enter(struct anysync_scope *scope, anysync_time deadline, bool shield)
 {
-    struct asi_scope *self = inside(scope);
+    struct asi_scope *self = asi_scope_of(scope);
     struct asi_scheduler *scheduler = asi_scheduler_here();
     struct anysync_task *task = running_task();
 
     ASI_ASSERT(task || !scheduler, "a callback of a loop cannot enter a scope");
-    *self = (struct asi_scope){
-            .outer = innermost(task), .task = task, .deadline = deadline, .shield = shield};
+    *self = (struct asi_scope){.outer = innermost(task),
+            .task = task,
+            .deadline = deadline,
+            .shield = shield,
+            .expired = deadline == ANYSYNC_POLL};
     set_innermost(task, self);
     if (!task)
         return;
     asi_timer_init(&self->timer, on_deadline);
-    if (deadline != ANYSYNC_FOREVER)
+    if (deadline != ANYSYNC_FOREVER && !self->expired)
         asi_timer_arm(&scheduler->timers, &self->timer, deadline);
-    if (shield)
+    if (shield || self->expired)
         asi_scope_update(task);
 }
 
@@ -142,7 +140,7 @@ static int outcome(const struct asi_scope *self, int error)
 
 int anysync_scope_exit(struct anysync_scope *scope, int error)
 {
-    struct asi_scope *self = inside(scope);
+    struct asi_scope *self = asi_scope_of(scope);
     struct anysync_task *task = running_task();
 
     ASI_ASSERT(self->task == task && innermost(task) == self,
@@ -154,12 +152,14 @@ int anysync_scope_exit(struct anysync_scope *scope, int error)
         asi_timer_disarm(&task->scheduler->timers, &self->timer);
         asi_scope_update(task);
     }
-    return error == -ECANCELED && anysync_check_cancelled() != 0 ? error : outcome(self, error);
+    /* A cancel from outside comes first, but what is in a shield does not hear it. */
+    bool outside = error == -ECANCELED && !self->shield && anysync_check_cancelled() != 0;
+    return outside ? error : outcome(self, error);
 }
 
 void anysync_scope_cancel(struct anysync_scope *scope, const char *reason)
 {
-    struct asi_scope *self = inside(scope);
+    struct asi_scope *self = asi_scope_of(scope);
 
     ASI_ASSERT(self->task ? self->task->scheduler == asi_scheduler_here() : !running_task(),
             "a scope was cancelled from another thread than its own");
@@ -181,9 +181,16 @@ bool anysync_scope_cancelled(const struct anysync_scope *scope)
 
 void asi_scope_leave_all(struct anysync_task *task)
 {
-    for (struct asi_scope *scope = innermost(task); scope; scope = scope->outer)
-        asi_timer_disarm(&task->scheduler->timers, &scope->timer);
+    struct asi_scope *scope = innermost(task);
+
     task->scoped = false;
+    while (scope) {
+        struct asi_scope *outer = scope->outer; /* the scope may go with what is called */
+        asi_timer_disarm(&task->scheduler->timers, &scope->timer);
+        if (scope->left_behind)
+            scope->left_behind(scope);
+        scope = outer;
+    }
 }
 
 /* --- what is heard here ----------------------------------------------------------------------- */
@@ -207,8 +214,10 @@ const char *anysync_cancel_reason(void)
     struct anysync_task *task = running_task();
     struct anysync_task *asked = task ? task : asi_local.job;
     bool open;
-    struct asi_scope *scope = heard(innermost(task), &open);
 
+    if (!task)
+        look_at_clock(asi_local.scope);
+    struct asi_scope *scope = heard(innermost(task), &open);
     if (scope)
         return scope->cancelled ? scope->reason : "the deadline of the scope passed";
     if (!open || !asked)

@@ -23,15 +23,25 @@ struct asi_scope {
     struct asi_timer timer;    /* of a task's: for the deadline */
     anysync_time deadline;     /* [const] */
     const char *reason;        /* of a cancel by hand */
-    bool shield;               /* [const] */
-    bool cancelled;            /* by hand */
-    bool expired;              /* by time */
+    /* [const] called when the task went without leaving it: by anysync_exit(), or abandoned; on
+     * the loop's thread; may be NULL */
+    void (*left_behind)(struct asi_scope *scope);
+    bool shield;    /* [const] */
+    bool cancelled; /* by hand */
+    bool expired;   /* by time */
 };
 
 /* Work out anew whether TASK hears a cancel, and wake it if so.  Loop thread. */
 void asi_scope_update(struct anysync_task *task);
 
-/* TASK ends, and with it all scopes that it did not leave.  Loop thread. */
+/* The inside of SCOPE. */
+static inline struct asi_scope *asi_scope_of(struct anysync_scope *scope)
+{
+    return (struct asi_scope *)(void *)scope;
+}
+
+/* TASK goes for good and leaves its stack as it is, and with it the scopes it was in.  (Not for a
+ * body that has returned: its frames, and the scopes in them, are gone.)  Loop thread. */
 void asi_scope_leave_all(struct anysync_task *task);
 
 /* The deadline a thread has to keep that blocks until DEADLINE, in a task or outside. */

@@ -83,8 +83,23 @@ struct anysync_task *asi_task_new(
     return task;
 }
 
+/* The hooks of a task that has ended, or will never run. */
+static void call_hooks(struct anysync_task *task)
+{
+    struct asi_task_hook *hook = task->hooked ? task->hook : NULL;
+
+    task->hooked = false;
+    while (hook) {
+        struct asi_task_hook *next = hook->next; /* the hook may go with what it does */
+        hook->ended(hook, task);
+        hook = next;
+    }
+}
+
 void asi_task_free(struct anysync_task *task)
 {
+    if (ASI_UNLIKELY(task->hooked))
+        call_hooks(task);
     if (ASI_UNLIKELY(task->vars))
         asi_vars_unref(task->vars);
     if (task->future.named)
@@ -151,19 +166,13 @@ static void wake_local_waits(struct anysync_task *task)
 /* Of a task with hooks or values: complete it, and let all know. */
 static void end_slowly(struct anysync_task *task, int status, struct asi_error *error)
 {
-    struct asi_task_hook *hook = task->hooked ? task->hook : NULL;
-
-    for (struct asi_task_hook *each = hook; each; each = each->next) {
+    for (struct asi_task_hook *each = task->hooked ? task->hook : NULL; each; each = each->next) {
         if (each->ending)
             each->ending(each, task);
     }
     asi_vars_start_with(task, NULL);
     asi_future_complete(&task->future, status, error);
-    while (hook) {
-        struct asi_task_hook *next = hook->next; /* the hook may go with what it does */
-        hook->ended(hook, task);
-        hook = next;
-    }
+    call_hooks(task);
     anysync_future_unref(&task->future);
 }
 
@@ -181,8 +190,7 @@ void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, in
         error = final_error(scheduler, task, status);
     if (ASI_UNLIKELY(task->future.error)) /* of a failure that the body dealt with */
         task->future.error = asi_error_unref(task->future.error);
-    if (ASI_UNLIKELY(task->scoped))
-        asi_scope_leave_all(task);
+    ASI_ASSERT(!task->scoped, "a body returned within a scope or a group: exit or close it before");
     task->state = ASI_TASK_ENDED;
     scheduler->live--;
     asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
@@ -193,6 +201,23 @@ void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, in
         end_slowly(task, status, error);
     else
         asi_future_complete_and_unref(&task->future, status, error);
+}
+
+void asi_task_abandon(struct anysync_task *task)
+{
+    struct asi_scheduler *scheduler = task->scheduler;
+
+    task->state = ASI_TASK_ABANDONED;
+    asi_error_unref(task->future.error);
+    if (task->scoped)
+        asi_scope_leave_all(task);
+    scheduler->live--;
+    asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
+    asi_future_complete(&task->future, -ECANCELED,
+            asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
+                    "task \"%s\" was abandoned: it did not end in its grace time after a cancel",
+                    asi_task_name(task)));
+    call_hooks(task);
 }
 
 void asi_task_wake(struct anysync_task *task)

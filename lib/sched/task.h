@@ -70,12 +70,12 @@ struct anysync_task {
     bool cancellable;             /* [loop] the suspension it is in ends on a cancel */
     bool vars_own;                /* [loop] `vars` came from no other task: see sched/vars.h */
     bool scoped;                  /* [loop] `scope` is there */
-    bool hooked;                  /* [const] after submission: `hook` is there */
+    bool hooked;                  /* [loop] after submission: `hook` is there */
     struct asi_flag cancel_asked; /* [atomic] cancel_letter is on its way or was */
 
     _Alignas(64) struct asi_list list; /* [loop] among the suspended */
     struct asi_scope *scope;           /* [loop] the innermost it is in; there if `scoped` */
-    struct asi_task_hook *hook;        /* [const] after submission; there if `hooked` */
+    struct asi_task_hook *hook;        /* [loop] after submission; there if `hooked` */
     const char *cancel_reason;         /* [loop] there if `asked` */
     char *own_name;                    /* [const] owned; there if future.named */
     struct asi_flag used;              /* [atomic] of a task object: it was used */
@@ -85,7 +85,8 @@ struct anysync_task {
 };
 
 /* Somebody who has to know of a task's end at once, on its loop's thread: hooked in before the task
- * is submitted.  After `ended` the hook is not looked at any more. */
+ * is submitted.  After `ended` the hook is not looked at any more.  A task that goes without ever
+ * being run calls `ended` too, when it is freed, on any thread; then it is not done. */
 struct asi_task_hook {
     struct asi_task_hook *next;
     /* before others can see that it is done; may be NULL */
@@ -115,6 +116,10 @@ void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task);
 
 /* Loop thread: it is over; tell who waits, drop the loop's reference. */
 void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status);
+
+/* Loop thread: a task that has a stack will never go on: stack and record stay as they are, for
+ * good.  Its future is done, and who waits for it is told. */
+void asi_task_abandon(struct anysync_task *task);
 
 /* Loop thread: a task that is suspended goes on soon.  No effect in any other state. */
 void asi_task_wake(struct anysync_task *task);

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "sched/error.h"
 #include "thread/lock.h"
+#include "thread/recycle.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -243,7 +244,7 @@ static struct asi_vars *vars_ref(struct asi_vars *vars)
 
 int anysync_context_capture(struct anysync_context **ret_context)
 {
-    struct anysync_context *context = asi_allocate(sizeof(*context));
+    struct anysync_context *context = asi_recycle_take(ASI_RECYCLE_RECORD);
 
     if (!context)
         return asi_call_fails(-ENOMEM, "no memory for a context");
@@ -265,7 +266,7 @@ struct anysync_context *anysync_context_unref(struct anysync_context *context)
     if (!context || !asi_refs_drop(&context->refs))
         return NULL;
     asi_vars_unref(context->vars);
-    asi_free(context);
+    asi_recycle_give(ASI_RECYCLE_RECORD, context);
     return NULL;
 }
 
@@ -356,6 +357,7 @@ static void forget_thread_vars(struct asi_local *local)
     struct asi_vars *vars = local->vars;
 
     local->vars = NULL;
+    local->vars_own = false;
     asi_vars_unref(vars);
 }
 

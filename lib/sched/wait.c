@@ -343,7 +343,7 @@ static int wait_for_local(struct anysync_task *task, anysync_time deadline)
     int error = asi_wait_local(&wait.woken, deadline);
     if (!wait.woken)
         remove_wait(task, &wait);
-    return error;
+    return wait.woken ? 0 : error;
 }
 
 int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_time deadline)

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Groups: their children.  (The state: group.h; open and close: group_close.c.)
+ *
+ * A child is a task with a hook: the group hears of its end on the thread where it ended, after its
+ * future was done.  The first failure ends the group: whoever set `ended_by` cancels the others.
+ * From then on nobody joins `running`, so emptying it one by one, each cancel outside the lock,
+ * reaches them all.
+ */
+#include "api/group.h"
+
+#include "api/run.h"
+#include "sched/scheduler.h"
+#include "thread/fork.h"
+#include "thread/local.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Who waits for a child's start, on the stack of anysync_group_start(). */
+struct asi_starter {
+    struct asi_party party;
+    struct asi_child *child; /* [lock] NULL: it has started or ended */
+    void *value;
+    size_t size;
+    bool started; /* [lock] */
+};
+
+bool asi_group_is_orphan(const struct anysync_group *group)
+{
+    return group->generation != asi_fork_generation;
+}
+
+static int orphan_fails(void)
+{
+    return asi_call_fails(-EOWNERDEAD,
+            "the group belongs to the process this one was forked from: open one here");
+}
+
+void asi_group_unref(struct anysync_group *group)
+{
+    if (asi_refs_drop(&group->refs))
+        asi_recycle_give(ASI_RECYCLE_RECORD, group);
+}
+
+_Static_assert(sizeof(struct asi_child) <= ASI_RECYCLE_RECORD_SIZE, "so has a child");
+
+void asi_child_free(struct asi_child *child)
+{
+    anysync_future_unref(&child->task->future);
+    asi_recycle_give(ASI_RECYCLE_RECORD, child);
+}
+
+/* --- cancelling ------------------------------------------------------------------------------- */
+
+bool asi_group_end(
+        struct anysync_group *group, enum asi_group_ending how, int code, const char *reason)
+{
+    if (group->ended_by != ASI_GROUP_GOES_ON)
+        return false;
+    group->ended_by = (unsigned char)how;
+    group->code = code;
+    group->reason = reason;
+    return true;
+}
+
+static void cancel_children(struct anysync_group *group)
+{
+    for (;;) {
+        asi_lock_take(&group->lock);
+        if (asi_list_is_empty(&group->running))
+            break;
+        struct asi_child *child = asi_container_of(group->running.next, struct asi_child, list);
+        struct anysync_task *task = child->task;
+        asi_list_remove(&child->list);
+        asi_list_add(&group->asked, &child->list);
+        anysync_future_ref(&task->future); /* from here on the child may end and go */
+        asi_lock_give(&group->lock);
+        asi_task_ask_cancel(task, group->reason);
+        anysync_future_unref(&task->future);
+    }
+    asi_lock_give(&group->lock);
+}
+
+/* On the group's loop. */
+static void cancel_opener(struct anysync_group *group)
+{
+    if (group->entered)
+        anysync_scope_cancel(asi_group_scope(group), group->reason);
+}
+
+/* A later loop may get the letter: then the opener has left. */
+static void deliver_cancel(struct asi_letter *letter, void *receiver)
+{
+    struct anysync_group *group = asi_container_of(letter, struct anysync_group, letter);
+
+    (void)receiver;
+    cancel_opener(group);
+    asi_group_unref(group);
+}
+
+void asi_group_cut(struct anysync_group *group)
+{
+    cancel_children(group);
+    if (!group->loop)
+        return;
+    if (group->loop == asi_scheduler_here()) {
+        cancel_opener(group);
+        return;
+    }
+    asi_refs_add(&group->refs);
+    group->letter.deliver = deliver_cancel; /* a group is ended once: so is the letter sent */
+    if (!asi_scheduler_post(group->loop, &group->letter))
+        asi_group_unref(group);
+}
+
+void anysync_group_cancel(struct anysync_group *group, const char *reason)
+{
+    if (asi_group_is_orphan(group))
+        return;
+    asi_refs_add(&group->refs); /* its last child may end meanwhile */
+    asi_lock_take(&group->lock);
+    bool first = asi_group_end(group, ASI_GROUP_CANCELLED, -ECANCELED, reason);
+    asi_lock_give(&group->lock);
+    if (first)
+        asi_group_cut(group);
+    asi_group_unref(group);
+}
+
+/* --- a child ends ----------------------------------------------------------------------------- */
+
+/* [lock] The starter goes on. */
+static void release_starter(struct asi_child *child)
+{
+    struct asi_starter *starter = child->starter;
+
+    child->starter = NULL;
+    starter->child = NULL;
+    asi_party_deliver(&starter->party);
+}
+
+/* [lock] How CHILD ended, for the group.  Returns whether it failed, and is kept for the close. */
+static bool count_end(struct anysync_group *group, struct asi_child *child)
+{
+    struct anysync_task *task = child->task;
+    int status = task->future.status;
+    bool asked = task->asked || asi_flag_get(&task->cancel_asked);
+
+    if (child->starter) { /* its end is the starter's to judge */
+        release_starter(child);
+        return false;
+    }
+    if (status == 0 || group->closed)
+        return false;
+    if (status == -ECANCELED && asked) {
+        group->cut += group->ended_by != ASI_GROUP_GOES_ON;
+        return false;
+    }
+    asi_list_add(&group->failed, &child->list);
+    group->failures++;
+    asi_flag_set(&task->future.seen); /* the close tells of it */
+    return true;
+}
+
+/* [lock] One child less. */
+static void leave(struct anysync_group *group, struct asi_child *child)
+{
+    asi_list_remove(&child->list);
+    if (--group->live > 0 || !group->closer)
+        return;
+    asi_party_deliver(group->closer);
+    group->closer = NULL;
+}
+
+static void child_ended(struct asi_task_hook *hook, struct anysync_task *task)
+{
+    struct asi_child *child = asi_container_of(hook, struct asi_child, hook);
+    struct anysync_group *group = child->group;
+    int status = task->future.status;
+
+    asi_lock_take(&group->lock);
+    leave(group, child);
+    bool failed = count_end(group, child);
+    bool first = failed && asi_group_end(group, ASI_GROUP_CHILD_FAILED, status,
+                                   "a child of the group failed");
+    asi_lock_give(&group->lock);
+    if (!failed)
+        asi_child_free(child); /* else the close has it, and may be over */
+    if (first)
+        asi_group_cut(group);
+    asi_group_unref(group);
+}
+
+/* --- spawn ------------------------------------------------------------------------------------ */
+
+/* [lock] Whether GROUP takes a child. */
+static int check_open(const struct anysync_group *group)
+{
+    if (group->closed)
+        return asi_call_fails(-EPIPE, "the group was closed: it takes no more children");
+    switch (group->ended_by) {
+    case ASI_GROUP_GOES_ON:
+        return 0;
+    case ASI_GROUP_CHILD_FAILED:
+    case ASI_GROUP_OPENER_FAILED:
+        return asi_call_fails(-ECANCELED,
+                "the group takes no more children, as something in it has failed: close it to see");
+    default:
+        return asi_call_fails(-ECANCELED, "the group was cancelled and takes no more children%s%s",
+                group->reason ? ": " : "", group->reason ? group->reason : "");
+    }
+}
+
+/* [lock] TASK goes to the group's loop, with one reference, which is dropped if that fails. */
+static int submit(struct anysync_group *group, struct anysync_task *task)
+{
+    if (!group->loop)
+        return asi_start_on(NULL, task);
+    if (group->loop == asi_scheduler_here())
+        return asi_start(task);
+    task->scheduler = group->loop;
+    if (asi_scheduler_post(group->loop, &task->letter))
+        return 0;
+    anysync_future_unref(&task->future);
+    return asi_call_fails(-ESHUTDOWN, "the group's loop has ended");
+}
+
+/* [lock] Returns how many references of the task are left to drop if it fails. */
+static int join(struct anysync_group *group, struct asi_child *child, uint32_t *refs)
+{
+    int error = check_open(group);
+
+    if (error)
+        return error;
+    asi_list_add(&group->running, &child->list);
+    group->live++;
+    error = submit(group, child->task);
+    if (!error)
+        return 0;
+    leave(group, child);
+    --*refs; /* submit dropped the loop's */
+    return error;
+}
+
+/* RET_FUTURE and STARTER may be NULL; a starter gets a reference of its own. */
+static int spawn(struct anysync_group *group, const struct anysync_function *function,
+        const void *argument, struct asi_starter *starter, struct anysync_future **ret_future)
+{
+    uint32_t refs = 2u + (ret_future ? 1u : 0u); /* the loop's, the child's */
+
+    if (asi_group_is_orphan(group))
+        return orphan_fails();
+    struct anysync_task *task = asi_make_task(function, argument, refs);
+    if (!task)
+        return -ENOMEM;
+    struct asi_child *child = asi_recycle_take(ASI_RECYCLE_RECORD);
+    int error = child ? 0 : asi_call_fails(-ENOMEM, "no memory for a child of a group");
+    if (child) {
+        *child = (struct asi_child){
+                .hook = {.ended = child_ended}, .group = group, .task = task, .starter = starter};
+        asi_list_init(&child->list);
+        asi_task_hook_in(task, &child->hook);
+        if (starter)
+            starter->child = child;
+        asi_refs_add(&group->refs);
+        asi_lock_take(&group->lock);
+        error = join(group, child, &refs);
+        asi_lock_give(&group->lock);
+    }
+    if (!error) {
+        if (ret_future)
+            *ret_future = &task->future;
+        return 0;
+    }
+    if (child) {
+        task->hooked = false; /* it was in nobody else's hands */
+        asi_recycle_give(ASI_RECYCLE_RECORD, child);
+        asi_group_unref(group);
+    }
+    while (refs-- > 0)
+        anysync_future_unref(&task->future);
+    return error;
+}
+
+int anysync_group_spawn(struct anysync_group *group, const struct anysync_function *function,
+        const void *argument, struct anysync_future **ret_future)
+{
+    return spawn(group, function, argument, NULL, ret_future);
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+/* After the wait: the child has started, or ended, or the starter gives up, which ends the child.
+ */
+static int judge_start(struct anysync_group *group, struct asi_starter *starter,
+        struct anysync_task *task, int error)
+{
+    asi_lock_take(&group->lock);
+    bool gave_up = starter->child;
+    if (gave_up)
+        starter->child->starter = NULL;
+    asi_lock_give(&group->lock);
+    if (starter->started)
+        return 0;
+    if (!gave_up && task->future.status < 0)
+        return asi_future_collect(&task->future, NULL);
+    if (!gave_up)
+        return asi_call_fails(-EPIPE, "task \"%s\" ended without a call of anysync_started()",
+                asi_task_name(task));
+    asi_task_ask_cancel(task, "nobody waits for its start any more");
+    return asi_call_fails(error, "%s before task \"%s\" had started, and it was cancelled",
+            error == -ETIMEDOUT ? "the deadline passed" : "the caller was cancelled",
+            asi_task_name(task));
+}
+
+int anysync_group_start(struct anysync_group *group, const struct anysync_function *function,
+        const void *argument, void *ret_started, size_t started_size,
+        struct anysync_future **ret_future, anysync_time deadline)
+{
+    struct asi_starter starter = {.value = ret_started, .size = started_size};
+    struct anysync_future *future;
+
+    if (asi_world() == ASI_WORLD_CALLBACK)
+        return asi_call_fails(-EDEADLK,
+                "a callback of the loop cannot wait for the start of %s: use anysync_group_spawn()",
+                function->name);
+    asi_party_init(&starter.party, asi_world());
+    int error = spawn(group, function, argument, &starter, &future);
+    if (error)
+        return error;
+    error = asi_party_wait(&starter.party, 0, deadline, true);
+    error = judge_start(group, &starter, asi_task_of(future), error);
+    if (!error && ret_future)
+        *ret_future = future;
+    else
+        anysync_future_unref(future);
+    return error;
+}
+
+/* The child of a group that this code runs in; NULL: it is none. */
+static struct asi_child *child_here(void)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+    struct anysync_task *task = here ? here->current : asi_local.job;
+
+    for (struct asi_task_hook *hook = task && task->hooked ? task->hook : NULL; hook;
+            hook = hook->next) {
+        if (hook->ended == child_ended)
+            return asi_container_of(hook, struct asi_child, hook);
+    }
+    return NULL;
+}
+
+int anysync_started(const void *value, size_t size)
+{
+    struct asi_child *child = child_here();
+    int result = ANYSYNC_DONE;
+
+    if (!child || asi_group_is_orphan(child->group))
+        return result;
+    asi_lock_take(&child->group->lock);
+    struct asi_starter *starter = child->starter;
+    if (starter && starter->value && starter->size != size) {
+        result = asi_call_fails(-EINVAL, "the starter of task \"%s\" waits for %zu bytes, not %zu",
+                asi_task_name(child->task), starter->size, size);
+    } else if (starter) {
+        result = 0;
+        if (starter->value && size > 0)
+            memcpy(starter->value, value, size);
+        starter->started = true;
+        release_starter(child);
+    }
+    asi_lock_give(&child->group->lock);
+    return result;
+}

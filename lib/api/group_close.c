@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Groups: open and close, and what the close returns.  (The state: group.h.)
+ *
+ * The close is a shield: its wait ends with the last child.  A cancel of the caller and the
+ * deadline only end the group; then it waits on, and the second time they are not heard, but that
+ * after the deadline the grace time is all there is.
+ *
+ * The result is what ended the group, with the failures that it did not report itself listed
+ * behind it: in order of time, the opener's own among the children's.
+ */
+#include "api/executor.h"
+#include "api/group.h"
+#include "base/clock.h"
+#include "sched/scheduler.h"
+#include "thread/fork.h"
+
+#include <errno.h>
+
+static int count_of(size_t count)
+{
+    return count > 1000000 ? 1000000 : (int)count;
+}
+
+static const char *plural(size_t count)
+{
+    return count == 1 ? "child" : "children";
+}
+
+/* --- open ------------------------------------------------------------------------------------- */
+
+static void free_failed(struct asi_list *failed)
+{
+    while (!asi_list_is_empty(failed)) {
+        struct asi_child *child = asi_container_of(failed->next, struct asi_child, list);
+        asi_list_remove(&child->list);
+        asi_child_free(child);
+    }
+}
+
+/* [lock] Move all of FROM to TO, which is set up. */
+static void move_list(struct asi_list *from, struct asi_list *to)
+{
+    asi_list_init(to);
+    while (!asi_list_is_empty(from)) {
+        struct asi_list *node = from->next;
+        asi_list_remove(node);
+        asi_list_add(to, node);
+    }
+}
+
+/* The opener's task has gone without a close. */
+static void left_behind(struct asi_scope *scope)
+{
+    struct anysync_group *group = asi_container_of(scope, struct anysync_group, scope);
+    struct asi_list failed;
+
+    group->entered = false;
+    asi_lock_take(&group->lock);
+    group->closed = true;
+    move_list(&group->failed, &failed);
+    bool first = asi_group_end(
+            group, ASI_GROUP_CANCELLED, -ECANCELED, "the task that opened the group has gone");
+    asi_lock_give(&group->lock);
+    free_failed(&failed);
+    if (first)
+        asi_group_cut(group);
+    asi_group_unref(group);
+}
+
+int anysync_group_open(struct anysync_group **ret_group)
+{
+    enum asi_world world = asi_world();
+
+    if (world == ASI_WORLD_CALLBACK)
+        return asi_call_fails(-EDEADLK,
+                "a callback of the loop cannot open a group, as it cannot wait for it: spawn a "
+                "coroutine that does");
+    struct anysync_group *group = asi_recycle_take(ASI_RECYCLE_RECORD);
+    if (!group)
+        return asi_call_fails(-ENOMEM, "no memory for a group");
+    *group = (struct anysync_group){.lock = ASI_LOCK_INIT, .generation = asi_fork_generation};
+    asi_refs_init(&group->refs, 1);
+    asi_list_init(&group->running);
+    asi_list_init(&group->asked);
+    asi_list_init(&group->failed);
+    if (world == ASI_WORLD_TASK) {
+        group->loop = asi_scheduler_here();
+        anysync_scope_enter(asi_group_scope(group), ANYSYNC_FOREVER);
+        group->scope.left_behind = left_behind;
+        group->entered = true;
+    }
+    *ret_group = group;
+    return 0;
+}
+
+/* --- the opener's own code -------------------------------------------------------------------- */
+
+struct own {
+    struct asi_error *error; /* owned; may be NULL */
+    int code;                /* 0: it did not fail, or only as it was cut */
+    size_t after;            /* so many children failed before */
+};
+
+/* The opener passed on how CHILD had failed. */
+static bool is_passed_on(const struct asi_child *child, const struct own *own)
+{
+    return own->error && child->task->future.error == own->error;
+}
+
+/* The opener leaves its scope, and says how it ended. */
+static struct own leave_code(struct anysync_group *group, int error)
+{
+    struct own own = {NULL, error, 0};
+    struct asi_slot slot = asi_slot();
+    bool first = false;
+
+    if (error && *slot.error && *slot.code == error)
+        own.error = asi_error_ref(*slot.error);
+    if (group->entered) {
+        group->entered = false;
+        (void)anysync_scope_exit(asi_group_scope(group), error);
+    }
+    asi_lock_take(&group->lock);
+    own.after = group->failures;
+    if (error == -ECANCELED && group->ended_by != ASI_GROUP_GOES_ON)
+        own.code = 0; /* it was cut */
+    for (struct asi_list *node = group->failed.next; node != &group->failed; node = node->next) {
+        if (is_passed_on(asi_container_of(node, struct asi_child, list), &own))
+            own.code = 0;
+    }
+    if (own.code)
+        first = asi_group_end(group, ASI_GROUP_OPENER_FAILED, error,
+                error == -ECANCELED ? "the group's opener was cancelled"
+                                    : "the group's opener failed");
+    asi_lock_give(&group->lock);
+    if (first)
+        asi_group_cut(group);
+    if (!own.code)
+        own.error = asi_error_unref(own.error);
+    return own;
+}
+
+/* --- the wait --------------------------------------------------------------------------------- */
+
+static bool is_empty(struct anysync_group *group, struct asi_party *closer)
+{
+    asi_lock_take(&group->lock);
+    bool empty = group->live == 0;
+    group->closer = empty ? NULL : closer;
+    asi_lock_give(&group->lock);
+    return empty;
+}
+
+/* Until all have ended, or the wait ends otherwise; 0: perhaps there are new ones, look again. */
+static int wait_once(struct anysync_group *group, anysync_time deadline, bool cancellable)
+{
+    struct asi_party party;
+
+    asi_party_init(&party, asi_world());
+    if (is_empty(group, &party))
+        return ANYSYNC_DONE;
+    int error = asi_party_wait(&party, 0, deadline, cancellable);
+    return is_empty(group, NULL) ? ANYSYNC_DONE : error;
+}
+
+static void end_and_cut(
+        struct anysync_group *group, enum asi_group_ending how, int code, const char *reason)
+{
+    asi_lock_take(&group->lock);
+    bool first = asi_group_end(group, how, code, reason);
+    asi_lock_give(&group->lock);
+    if (first)
+        asi_group_cut(group);
+}
+
+static void wait_for_children(struct anysync_group *group, anysync_time deadline)
+{
+    bool cancellable = true, grace = false;
+    anysync_time until = deadline;
+
+    for (;;) {
+        int error = wait_once(group, until, cancellable);
+        if (error == ANYSYNC_DONE || (error == -ETIMEDOUT && grace))
+            return;
+        if (error == 0)
+            continue;
+        cancellable = false;
+        if (error == -ETIMEDOUT) {
+            int64_t grace_ns =
+                    group->loop ? group->loop->options.grace_ns : asi_executor_grace(NULL);
+            grace = true;
+            until = asi_clock_after(anysync_now(), grace_ns);
+            end_and_cut(group, ASI_GROUP_TIMED_OUT, error, "the deadline of the group passed");
+        } else {
+            end_and_cut(
+                    group, ASI_GROUP_CALLER_CANCELLED, error, "the group's opener was cancelled");
+        }
+    }
+}
+
+/* --- the result ------------------------------------------------------------------------------- */
+
+/* ERROR (consumed; NULL: none was to be had) with CODE, followed by NEXT (consumed). */
+static struct asi_error *put_before(struct asi_error *error, int code, struct asi_error *next)
+{
+    if (!error)
+        error = asi_error_new(code, ANYSYNC_ORIGIN_TASK, NULL);
+    if (error)
+        return asi_error_add_next(error, next);
+    asi_error_unref(next);
+    return NULL;
+}
+
+/* It may have passed it on before the group heard of it: list that once.  Returns how many children
+ * were taken out of FAILED. */
+static size_t drop_passed_on(struct asi_list *failed, const struct own *own)
+{
+    for (struct asi_list *node = failed->next; node != failed; node = node->next) {
+        struct asi_child *child = asi_container_of(node, struct asi_child, list);
+        if (!is_passed_on(child, own))
+            continue;
+        asi_list_remove(node);
+        asi_child_free(child);
+        return 1;
+    }
+    return 0;
+}
+
+/* All failures in order of time; OWN's error is consumed. */
+static struct asi_error *list_failures(struct asi_list *failed, size_t count, struct own *own)
+{
+    struct asi_error *list = NULL;
+    struct asi_list *node = failed;
+
+    for (size_t i = count;; i--) {
+        if (own->code && i == own->after)
+            list = put_before(own->error, own->code, list);
+        if (i == 0)
+            return list;
+        node = node->previous;
+        struct anysync_future *future =
+                &asi_container_of(node, struct asi_child, list)->task->future;
+        list = put_before(asi_error_ref(future->error), future->status, list);
+    }
+}
+
+/* What the close says when it is no failure that ended the group. */
+static struct asi_error *say_cut(const struct anysync_group *group, size_t abandoned)
+{
+    bool late = group->ended_by == ASI_GROUP_TIMED_OUT || abandoned > 0;
+    const char *why = late                                            ? "the deadline passed"
+                      : group->ended_by == ASI_GROUP_CALLER_CANCELLED ? "the caller was cancelled"
+                                                                      : "the group was cancelled";
+    bool reason = group->ended_by == ASI_GROUP_CANCELLED && group->reason && !late;
+
+    if (abandoned > 0)
+        return asi_error_new(-ETIMEDOUT, ANYSYNC_ORIGIN_CALL,
+                "%s; abandoned %d %s of the group that did not end in the grace time", why,
+                count_of(abandoned), plural(abandoned));
+    return asi_error_new(group->code, ANYSYNC_ORIGIN_CALL,
+            "%s%s%s; %d %s of the group ended as cancelled", why, reason ? ": " : "",
+            reason ? group->reason : "", count_of(group->cut), plural(group->cut));
+}
+
+/* The group is closed, and nobody but abandoned children has it. */
+static int conclude(struct anysync_group *group, struct asi_list *failed, size_t abandoned,
+        struct own *own, bool opener_cut)
+{
+    bool by_failure =
+            group->ended_by == ASI_GROUP_CHILD_FAILED || group->ended_by == ASI_GROUP_OPENER_FAILED;
+    size_t failed_count = group->failures - drop_passed_on(failed, own);
+    size_t failures = failed_count + (own->code ? 1 : 0);
+    int code = abandoned > 0 ? -ETIMEDOUT : group->code;
+    struct asi_error *error = list_failures(failed, failed_count, own);
+    size_t others = failures;
+
+    if (by_failure && !abandoned) {
+        others = failures - 1;
+    } else if (abandoned || failures || group->cut || opener_cut) {
+        error = put_before(say_cut(group, abandoned), code, error);
+    } else {
+        return 0; /* all arrived after all */
+    }
+    if (others > 0)
+        error = asi_error_add_text(error, " (and %d more failed)", count_of(others));
+    asi_slot_put(asi_slot(), code, error);
+    return code;
+}
+
+int anysync_group_close(struct anysync_group *group, int error, anysync_time deadline)
+{
+    struct asi_list failed;
+
+    ASI_ASSERT(error <= 0, "a group was closed with a code that is positive");
+    ASI_ASSERT(
+            asi_world() != ASI_WORLD_CALLBACK && !group->loop == (asi_world() == ASI_WORLD_THREAD),
+            "a group is closed by the task that opened it, or outside tasks if it was opened "
+            "there");
+    if (asi_group_is_orphan(group)) {
+        if (group->entered)
+            (void)anysync_scope_exit(asi_group_scope(group), 0);
+        asi_group_unref(group); /* its lock may be held by a thread that is not here */
+        return asi_call_fails(
+                -EOWNERDEAD, "the group belongs to the process this one was forked from");
+    }
+    struct own own = leave_code(group, error);
+    wait_for_children(group, deadline);
+    asi_lock_take(&group->lock);
+    group->closed = true;
+    size_t abandoned = group->live;
+    move_list(&group->failed, &failed);
+    asi_lock_give(&group->lock);
+    int status = conclude(group, &failed, abandoned, &own, error == -ECANCELED);
+    free_failed(&failed);
+    asi_group_unref(group);
+    return status;
+}
+
+/* --- slots ------------------------------------------------------------------------------------ */
+
+bool anysync_slot_ready(struct anysync_future *future)
+{
+    return future && anysync_future_done(future) && future->status == 0;
+}
+
+int anysync_slot_result(struct anysync_future *future, void *ret_value)
+{
+    if (!future)
+        return asi_call_fails(-EAGAIN, "there is no value: nothing was spawned into this slot");
+    const char *name = future->is_task ? asi_task_name(asi_task_of(future)) : "a future";
+    if (!anysync_future_done(future))
+        return asi_call_fails(-EAGAIN,
+                "the value of %s is not there yet: close the group, or await something, first",
+                name);
+    if (future->status == 0)
+        return asi_future_collect(future, ret_value);
+    return asi_call_fails(-EAGAIN,
+            "there is no value of %s: the child %s: the group's error says why", name,
+            future->status == -ECANCELED ? "was cancelled" : "failed");
+}
