@@ -8,6 +8,8 @@
 #include <anysync/error.h>
 #include <anysync/executor.h>
 #include <anysync/future.h>
+#include <anysync/generator.h>
+#include <anysync/generator_typed.h>
 #include <anysync/io.h>
 #include <anysync/task.h>
 #include <anysync/typed.h>

@@ -125,6 +125,10 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler);
 /* On its thread: give TASK (which has the loop's reference) to the ready queue. */
 void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task);
 
+/* On its thread: TASK (which has the loop's reference) is one of its tasks, and begins when it is
+ * woken; it needs no stack until then. */
+void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *task);
+
 /* Put TASK into the ready queue. */
 static inline void asi_scheduler_ready(struct asi_scheduler *scheduler, struct anysync_task *task)
 {

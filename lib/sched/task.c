@@ -48,6 +48,11 @@ void asi_task_deliver_submission(struct asi_letter *letter, void *receiver)
     asi_scheduler_add(receiver, asi_container_of(letter, struct anysync_task, letter));
 }
 
+void asi_task_deliver_parked(struct asi_letter *letter, void *receiver)
+{
+    asi_scheduler_park(receiver, asi_container_of(letter, struct anysync_task, letter));
+}
+
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs)
 {
@@ -148,6 +153,17 @@ static void wake_local_waits(struct anysync_task *task)
     }
 }
 
+void asi_task_tell_hooks(struct anysync_task *task)
+{
+    struct asi_task_hook *hook = task->hooked ? task->hook : NULL;
+
+    while (hook) {
+        struct asi_task_hook *next = hook->next; /* the hook may go with what it does */
+        hook->ended(hook, task);
+        hook = next;
+    }
+}
+
 /* Of a task with hooks or values: complete it, and let all know. */
 static void end_slowly(struct anysync_task *task, int status, struct asi_error *error)
 {
@@ -159,11 +175,7 @@ static void end_slowly(struct anysync_task *task, int status, struct asi_error *
     }
     asi_vars_start_with(task, NULL);
     asi_future_complete(&task->future, status, error);
-    while (hook) {
-        struct asi_task_hook *next = hook->next; /* the hook may go with what it does */
-        hook->ended(hook, task);
-        hook = next;
-    }
+    asi_task_tell_hooks(task);
     anysync_future_unref(&task->future);
 }
 

@@ -101,6 +101,9 @@ struct anysync_task *asi_task_new(
 /* How the letter of a new task is delivered. */
 asi_letter_fn asi_task_deliver_submission;
 
+/* The same for one that is parked there: asi_task_wake() begins it. */
+asi_letter_fn asi_task_deliver_parked;
+
 /* Its name, for messages. */
 const char *asi_task_name(const struct anysync_task *task);
 
@@ -115,6 +118,9 @@ void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task);
 
 /* Loop thread: it is over; tell who waits, drop the loop's reference. */
 void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status);
+
+/* Loop thread: TASK is done; tell the hooks. */
+void asi_task_tell_hooks(struct anysync_task *task);
 
 /* Loop thread: a task that is suspended goes on soon.  No effect in any other state. */
 void asi_task_wake(struct anysync_task *task);
