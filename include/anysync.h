@@ -11,6 +11,7 @@
 #include <anysync/generator.h>
 #include <anysync/generator_typed.h>
 #include <anysync/io.h>
+#include <anysync/manager.h>
 #include <anysync/task.h>
 #include <anysync/typed.h>
 #include <anysync/vars.h>
