@@ -75,29 +75,22 @@ static int advance(struct anysync_generator *self, struct asi_advance *request, 
 {
     int error = asi_relay_check(self, call);
 
-    if (ASI_UNLIKELY(error)) {
-        asi_error_unref(request->error);
-        return error;
-    }
-    if (self->reads_ahead)
-        return asi_ahead_next(self, ret_item, deadline);
-    return asi_relay_advance(self, request, ret_item, deadline);
+    if (!error)
+        return asi_relay_advance(self, request, ret_item, deadline);
+    asi_error_unref(request->error);
+    return error;
 }
 
 int anysync_generator_next(
         struct anysync_generator *generator, void *ret_item, anysync_time deadline)
 {
-    struct asi_advance request = {.kind = ASI_ADVANCE_NEXT};
-
-    return advance(generator, &request, "anysync_generator_next", ret_item, deadline);
+    return asi_relay_next(generator, false, "anysync_generator_next", ret_item, deadline);
 }
 
 int anysync_generator_step(
         struct anysync_generator *generator, void *ret_item, anysync_time deadline)
 {
-    struct asi_advance request = {.kind = ASI_ADVANCE_NEXT, .keep_values = true};
-
-    return advance(generator, &request, "anysync_generator_step", ret_item, deadline);
+    return asi_relay_next(generator, true, "anysync_generator_step", ret_item, deadline);
 }
 
 static int runs_ahead(struct anysync_generator *self, const char *what)

@@ -11,6 +11,11 @@
  *   (then a delivery is due, and the consumer waits for it), or the consumer that leaves.  It leaves
  *   the request `in_flight`, and the next consumer joins that instead of sending one.
  *
+ * SPEED  The processor predicts where a return goes by the calls before it, and after a switch those
+ *   were made on another stack: each return between two switches is predicted wrong.  So the usual
+ *   way of an item within a loop, asi_relay_next() and asi_relay_yield(), is one function each with
+ *   all that it does in line.
+ *
  * THE END  The task's hook runs after its future is done.  From then on nothing is the loop's any
  *   more: what the slot holds, and how it ended, is given under the lock to whoever comes first.
  */
@@ -24,10 +29,37 @@
 #include <errno.h>
 #include <string.h>
 
-static void copy(void *to, const void *from, size_t size)
+/* Small items, the usual ones, without a call. */
+static inline void copy(void *to, const void *from, size_t size)
 {
-    if (to && size > 0)
+    if (!to || size == 0)
+        return;
+    if (size == 4)
+        memcpy(to, from, 4);
+    else if (size == 8)
+        memcpy(to, from, 8);
+    else
         memcpy(to, from, size);
+}
+
+/* asi_task_wake(OTHER), then asi_wait_local() for ever, by a task that is not cancelled: see SPEED.
+ * OTHER NULL: nobody to wake. */
+static inline __attribute__((always_inline)) int wait_quickly(
+        struct anysync_task *task, const bool *woken, struct anysync_task *other)
+{
+    struct asi_scheduler *scheduler = task->scheduler;
+    int saved = errno;
+
+    task->cancellable = true;
+    if (ASI_LIKELY(other))
+        asi_scheduler_hand_over(scheduler, other);
+    else
+        asi_scheduler_suspend(scheduler);
+    while (ASI_UNLIKELY(!*woken && !task->cancelled))
+        asi_scheduler_suspend(scheduler);
+    task->cancellable = false;
+    errno = saved;
+    return *woken ? 0 : -ECANCELED;
 }
 
 static void drop_advance(struct asi_advance *advance)
@@ -185,23 +217,21 @@ static bool is_remote_there(struct anysync_generator *self)
     return there;
 }
 
-static void wake_seeker(struct anysync_generator *self, enum asi_advanced result)
+/* Returns the task to be woken. */
+static inline struct anysync_task *answer_seeker(
+        struct anysync_generator *self, enum asi_advanced result)
 {
     struct asi_seeker *seeker = self->seeker;
 
     self->seeker = NULL;
     seeker->result = result;
     seeker->woken = true;
-    asi_task_wake(seeker->task);
+    return seeker->task;
 }
 
-static void hand_over(struct anysync_generator *self, const void *item)
+/* ITEM is not for a coroutine of this loop. */
+static __attribute__((noinline)) void hand_over(struct anysync_generator *self, const void *item)
 {
-    if (ASI_LIKELY(self->seeker)) {
-        copy(self->seeker->to, item, self->function->item_size);
-        wake_seeker(self, ASI_ADVANCED_ITEM);
-        return;
-    }
     if (self->remote_waits) {
         self->remote_waits = false;
         if (answer(self, ASI_ADVANCED_ITEM, item))
@@ -218,7 +248,7 @@ static void on_end(struct asi_task_hook *hook, struct anysync_task *task)
 
     (void)task;
     if (self->seeker)
-        wake_seeker(self, ASI_ADVANCED_OVER);
+        asi_task_wake(answer_seeker(self, ASI_ADVANCED_OVER));
     if (self->remote_waits)
         answer(self, ASI_ADVANCED_OVER, NULL);
     if (self->reads_ahead)
@@ -239,7 +269,7 @@ int asi_relay_checkpoint(struct anysync_generator *self)
 }
 
 /* What the body was asked when it goes on. */
-static int take_request(struct anysync_generator *self, void *ret_sent)
+static inline __attribute__((always_inline)) int take_request(struct anysync_generator *self, void *ret_sent)
 {
     if (ASI_LIKELY(self->kind == ASI_ADVANCE_NEXT)) {
         if (ret_sent && self->function->sent_size > 0)
@@ -264,32 +294,62 @@ static int wait_for_room(struct anysync_generator *self)
     return error;
 }
 
-int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_sent)
+/* What is not the usual way of a yield, before the item is handed over. */
+static __attribute__((noinline)) int prepare_yield(struct anysync_generator *self)
 {
     int error = asi_relay_checkpoint(self);
 
-    if (ASI_UNLIKELY(error))
-        return error;
-    if (self->reads_ahead) {
-        error = asi_ahead_yield(self, item);
-        if (!error && ret_sent && self->function->sent_size > 0)
-            memset(ret_sent, 0, self->function->sent_size);
-        return error;
-    }
-    if (ASI_UNLIKELY(self->item_ready)) {
+    if (!error && self->item_ready) {
         error = wait_for_room(self);
         if (error)
-            return asi_call_fails(error, NULL);
+            asi_call_fails(error, NULL);
     }
-    hand_over(self, item);
-    self->phase = ASI_RELAY_YIELDED;
-    self->asked = false;
-    error = asi_wait_local(&self->asked, ANYSYNC_FOREVER);
-    if (ASI_LIKELY(!error && !self->closing))
-        return take_request(self, ret_sent);
+    return error;
+}
+
+static __attribute__((noinline)) int yield_ahead(
+        struct anysync_generator *self, const void *item, void *ret_sent)
+{
+    int error = asi_ahead_yield(self, item);
+
+    if (!error && ret_sent && self->function->sent_size > 0)
+        memset(ret_sent, 0, self->function->sent_size);
+    return error;
+}
+
+static __attribute__((noinline)) int end_yield(struct anysync_generator *self, int error)
+{
     self->phase = ASI_RELAY_RUNNING; /* on its own, if it was no advance that woke it */
     return error ? asi_call_fails(error, NULL)
                  : asi_call_fails(-ECANCELED, "the generator was closed");
+}
+
+int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_sent)
+{
+    struct anysync_task *task = self->task;
+    struct anysync_task *seeking = NULL;
+    int error;
+
+    if (ASI_UNLIKELY(task->cancelled || self->closing || self->item_ready ||
+                     self->generation != asi_fork_generation)) {
+        error = prepare_yield(self);
+        if (error)
+            return error;
+    }
+    if (self->reads_ahead)
+        return yield_ahead(self, item, ret_sent);
+    if (ASI_LIKELY(self->seeker)) {
+        copy(self->seeker->to, item, self->function->item_size);
+        seeking = answer_seeker(self, ASI_ADVANCED_ITEM);
+    } else {
+        hand_over(self, item);
+    }
+    self->phase = ASI_RELAY_YIELDED;
+    self->asked = false;
+    error = wait_quickly(task, &self->asked, seeking);
+    if (ASI_LIKELY(!error && !self->closing))
+        return take_request(self, ret_sent);
+    return end_yield(self, error);
 }
 
 /* --- a consumer of the same loop -------------------------------------------------------------- */
@@ -516,6 +576,54 @@ int asi_relay_advance(struct anysync_generator *self, struct asi_advance *advanc
     }
     drop_advance(advance);
     return finish_advance(self, result, ret_item, error);
+}
+
+static __attribute__((noinline)) int next_slowly(struct anysync_generator *self, bool keep_values,
+        const char *call, void *ret_item, anysync_time deadline)
+{
+    struct asi_advance advance = {.kind = ASI_ADVANCE_NEXT, .keep_values = keep_values};
+    int error = asi_relay_check(self, call);
+
+    if (error)
+        return error;
+    return self->reads_ahead ? asi_ahead_next(self, ret_item, deadline)
+                             : asi_relay_advance(self, &advance, ret_item, deadline);
+}
+
+/* Whether the body of SELF is parked in its yield and SEEKING, of the same loop, may ask it for the
+ * next item with nothing else to be looked at. */
+static inline bool is_usual(
+        struct anysync_generator *self, struct anysync_task *seeking, bool keep_values)
+{
+    struct anysync_task *task = self->task;
+
+    /* The loop is asked first: only on its thread may the rest be read. */
+    return seeking && task->scheduler == seeking->scheduler && !asi_relay_is_over(self) &&
+           self->phase == ASI_RELAY_YIELDED && !self->reads_ahead && !self->item_ready &&
+           !self->seeker && !self->remote_waits && !seeking->cancelled &&
+           self->generation == asi_fork_generation &&
+           (keep_values || (!task->vars && !seeking->vars));
+}
+
+int asi_relay_next(struct anysync_generator *self, bool keep_values, const char *call,
+        void *ret_item, anysync_time deadline)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+    struct anysync_task *seeking = here ? here->current : NULL;
+    struct asi_seeker seeker = {.task = seeking, .to = ret_item};
+
+    if (ASI_UNLIKELY(deadline != ANYSYNC_FOREVER || !is_usual(self, seeking, keep_values)))
+        return next_slowly(self, keep_values, call, ret_item, deadline);
+    self->kind = ASI_ADVANCE_NEXT;
+    self->phase = ASI_RELAY_RUNNING;
+    self->asked = true;
+    self->seeker = &seeker;
+    int error = wait_quickly(seeking, &seeker.woken, self->task);
+    if (ASI_LIKELY(!error && seeker.result == ASI_ADVANCED_ITEM))
+        return 0;
+    if (error)
+        self->seeker = NULL;
+    return finish_advance(self, error ? ASI_ADVANCED_LATER : ASI_ADVANCED_OVER, ret_item, error);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */

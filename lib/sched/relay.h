@@ -139,6 +139,10 @@ void asi_relay_unref(struct anysync_generator *self);
 int asi_relay_advance(struct anysync_generator *self, struct asi_advance *advance, void *ret_item,
         anysync_time deadline);
 
+/* The same for a plain next; CALL is its name for messages.  Checks who calls, and what SELF is. */
+int asi_relay_next(struct anysync_generator *self, bool keep_values, const char *call,
+        void *ret_item, anysync_time deadline);
+
 /* The running task is SELF's: give ITEM. */
 int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_sent);
 
