@@ -269,7 +269,8 @@ int asi_relay_checkpoint(struct anysync_generator *self)
 }
 
 /* What the body was asked when it goes on. */
-static inline __attribute__((always_inline)) int take_request(struct anysync_generator *self, void *ret_sent)
+static inline __attribute__((always_inline)) int take_request(
+        struct anysync_generator *self, void *ret_sent)
 {
     if (ASI_LIKELY(self->kind == ASI_ADVANCE_NEXT)) {
         if (ret_sent && self->function->sent_size > 0)
