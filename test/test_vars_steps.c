@@ -15,9 +15,7 @@
 
 #include <errno.h>
 
-ANYSYNC_VAR(int, number, 0)
-
-        ;
+ANYSYNC_VAR(int, number, 0);
 static int seen_in_exit;
 
 ANYSYNC_CONTEXT_MANAGER(int, sets_number, (int, to))

@@ -2,14 +2,9 @@
 /*
  * Relay: lock step.  (The idea: relay.h.)
  *
- * THE LOOP'S SIDE  start_advance() is the one place where a request takes effect; a coroutine of
- *   the loop calls it, and so does the letter of a request from elsewhere.  hand_over() is where an
+ * THE LOOP'S SIDE  asi_relay_start() is the one place where a request takes effect; a coroutine of
+ *   the loop calls it, and so does the letter of a request from elsewhere (remote.c).  hand_over() is where an
  *   item leaves the body: to the coroutine that waits, to the remote, or into the slot.
- *
- * THE REMOTE SIDE  One consumer at a time (`taken`) sends its request by the letter in the relay,
- *   and sleeps on a party on its stack.  Who takes `party` out, under the lock, decides: the loop
- *   (then a delivery is due, and the consumer waits for it), or the consumer that leaves.  It leaves
- *   the request `in_flight`, and the next consumer joins that instead of sending one.
  *
  * SPEED  The processor predicts where a return goes by the calls before it, and after a switch those
  *   were made on another stack: each return between two switches is predicted wrong.  So the usual
@@ -28,19 +23,6 @@
 
 #include <errno.h>
 #include <string.h>
-
-/* Small items, the usual ones, without a call. */
-static inline void copy(void *to, const void *from, size_t size)
-{
-    if (!to || size == 0)
-        return;
-    if (size == 4)
-        memcpy(to, from, 4);
-    else if (size == 8)
-        memcpy(to, from, 8);
-    else
-        memcpy(to, from, size);
-}
 
 /* asi_task_wake(OTHER), then asi_wait_local() for ever, by a task that is not cancelled: see SPEED.
  * OTHER NULL: nobody to wake. */
@@ -62,7 +44,7 @@ static inline __attribute__((always_inline)) int wait_quickly(
     return *woken ? 0 : -ECANCELED;
 }
 
-static void drop_advance(struct asi_advance *advance)
+void asi_relay_drop(struct asi_advance *advance)
 {
     if (ASI_UNLIKELY(advance->vars))
         asi_vars_unref(advance->vars);
@@ -121,13 +103,12 @@ static void end_fresh(struct anysync_generator *self, int code, struct asi_error
     asi_task_end(task->scheduler, task, code);
 }
 
-static bool take_slot(struct anysync_generator *self)
+void asi_relay_take_slot(struct anysync_generator *self)
 {
     self->item_ready = false;
     self->room = true;
     if (self->crowded)
         asi_task_wake(self->task);
-    return true;
 }
 
 /* Let the body go on as ADVANCE says. */
@@ -141,7 +122,7 @@ static void resume(struct anysync_generator *self, struct asi_advance *advance)
     }
     self->kind = advance->kind;
     if (advance->kind == ASI_ADVANCE_SEND)
-        copy(self->sent, advance->value, self->function->sent_size);
+        asi_relay_copy(self->sent, advance->value, self->function->sent_size);
     if (advance->kind == ASI_ADVANCE_THROW) {
         self->thrown = advance->code;
         self->thrown_error = advance->error;
@@ -153,7 +134,7 @@ static void resume(struct anysync_generator *self, struct asi_advance *advance)
 }
 
 /* A request takes effect.  For ITEM there is one in the slot. */
-static enum asi_advanced start_advance(struct anysync_generator *self, struct asi_advance *advance)
+enum asi_advanced asi_relay_start(struct anysync_generator *self, struct asi_advance *advance)
 {
     bool plain = advance->kind == ASI_ADVANCE_NEXT;
 
@@ -179,44 +160,6 @@ static enum asi_advanced start_advance(struct anysync_generator *self, struct as
     return ASI_ADVANCED_LATER;
 }
 
-/* Give the remote its answer.  Returns whether somebody was there to take it. */
-static bool answer(struct anysync_generator *self, enum asi_advanced result, const void *item)
-{
-    struct asi_remote *remote = &self->remote;
-
-    asi_lock_take(&remote->lock);
-    struct asi_party *party = remote->party;
-    remote->party = NULL;
-    if (party) {
-        remote->result = result;
-        remote->answered = true;
-        if (result == ASI_ADVANCED_ITEM)
-            copy(remote->item, item, self->function->item_size);
-    } else {
-        remote->in_flight = false;
-    }
-    asi_lock_give(&remote->lock);
-    if (party)
-        asi_party_deliver(party);
-    return party;
-}
-
-/* Whether a consumer from elsewhere waits; one that left is forgotten. */
-static bool is_remote_there(struct anysync_generator *self)
-{
-    struct asi_remote *remote = &self->remote;
-
-    if (ASI_LIKELY(!self->remote_waits))
-        return false;
-    asi_lock_take(&remote->lock);
-    bool there = remote->party;
-    if (!there)
-        remote->in_flight = false;
-    asi_lock_give(&remote->lock);
-    self->remote_waits = there;
-    return there;
-}
-
 /* Returns the task to be woken. */
 static inline struct anysync_task *answer_seeker(
         struct anysync_generator *self, enum asi_advanced result)
@@ -234,10 +177,10 @@ static __attribute__((noinline)) void hand_over(struct anysync_generator *self, 
 {
     if (self->remote_waits) {
         self->remote_waits = false;
-        if (answer(self, ASI_ADVANCED_ITEM, item))
+        if (asi_remote_answer(self, ASI_ADVANCED_ITEM, item))
             return;
     }
-    copy(self->slot, item, self->function->item_size);
+    asi_relay_copy(self->slot, item, self->function->item_size);
     self->item_ready = true;
     self->room = false;
 }
@@ -250,7 +193,7 @@ static void on_end(struct asi_task_hook *hook, struct anysync_task *task)
     if (self->seeker)
         asi_task_wake(answer_seeker(self, ASI_ADVANCED_OVER));
     if (self->remote_waits)
-        answer(self, ASI_ADVANCED_OVER, NULL);
+        asi_remote_answer(self, ASI_ADVANCED_OVER, NULL);
     if (self->reads_ahead)
         asi_ahead_over(self);
     asi_relay_unref(self);
@@ -278,7 +221,7 @@ static inline __attribute__((always_inline)) int take_request(
         return 0;
     }
     if (self->kind == ASI_ADVANCE_SEND) {
-        copy(ret_sent, self->sent, self->function->sent_size);
+        asi_relay_copy(ret_sent, self->sent, self->function->sent_size);
         return 0;
     }
     asi_slot_put(asi_slot(), self->thrown, self->thrown_error);
@@ -340,7 +283,7 @@ int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_
     if (self->reads_ahead)
         return yield_ahead(self, item, ret_sent);
     if (ASI_LIKELY(self->seeker)) {
-        copy(self->seeker->to, item, self->function->item_size);
+        asi_relay_copy(self->seeker->to, item, self->function->item_size);
         seeking = answer_seeker(self, ASI_ADVANCED_ITEM);
     } else {
         hand_over(self, item);
@@ -373,137 +316,18 @@ static enum asi_advanced wait_here(
 static enum asi_advanced advance_here(struct anysync_generator *self, struct asi_advance *advance,
         void *ret_item, anysync_time deadline, int *ret_error)
 {
-    if (ASI_UNLIKELY(self->seeker || is_remote_there(self)))
+    if (ASI_UNLIKELY(self->seeker || asi_remote_is_there(self)))
         return ASI_ADVANCED_RUNNING;
     *ret_error = asi_wait_checkpoint(); /* who is cancelled asks for nothing */
     if (ASI_UNLIKELY(*ret_error))
         return ASI_ADVANCED_LATER;
-    enum asi_advanced result = start_advance(self, advance);
+    enum asi_advanced result = asi_relay_start(self, advance);
     if (result == ASI_ADVANCED_LATER)
         return wait_here(self, ret_item, deadline, ret_error);
     if (result == ASI_ADVANCED_ITEM) {
-        copy(ret_item, self->slot, self->function->item_size);
-        take_slot(self);
+        asi_relay_copy(ret_item, self->slot, self->function->item_size);
+        asi_relay_take_slot(self);
     }
-    return result;
-}
-
-/* --- a consumer from elsewhere ---------------------------------------------------------------- */
-
-static void deliver_request(struct asi_letter *letter, void *receiver)
-{
-    struct anysync_generator *self =
-            asi_container_of(letter, struct anysync_generator, remote.letter);
-    struct asi_advance *advance = &self->remote.advance;
-    enum asi_advanced result;
-
-    (void)receiver;
-    if (asi_relay_is_over(self)) /* then perhaps a loop that was opened later has got the letter */
-        result = ASI_ADVANCED_OVER;
-    else if (self->seeker)
-        result = ASI_ADVANCED_RUNNING;
-    else
-        result = start_advance(self, advance);
-    drop_advance(advance);
-    if (result == ASI_ADVANCED_LATER)
-        self->remote_waits = true;
-    else if (answer(self, result, self->slot) && result == ASI_ADVANCED_ITEM)
-        take_slot(self);
-    asi_relay_unref(self);
-}
-
-/* The caller becomes the one remote consumer, with PARTY.  RET_JOINED: a request is in flight, and
- * its answer will be the caller's. */
-static enum asi_advanced enter_remote(struct anysync_generator *self, struct asi_advance *advance,
-        struct asi_party *party, bool *ret_joined)
-{
-    struct asi_remote *remote = &self->remote;
-    enum asi_advanced result = ASI_ADVANCED_LATER;
-
-    asi_lock_take(&remote->lock);
-    *ret_joined = remote->in_flight;
-    if (remote->taken)
-        result = ASI_ADVANCED_RUNNING;
-    else if (remote->in_flight && advance->kind != ASI_ADVANCE_NEXT)
-        result = ASI_ADVANCED_DUE;
-    if (result == ASI_ADVANCED_LATER) {
-        remote->taken = true;
-        remote->in_flight = true;
-        remote->party = party;
-    }
-    asi_lock_give(&remote->lock);
-    return result;
-}
-
-/* Send the request.  False: the loop is closed. */
-static bool send_request(struct anysync_generator *self, struct asi_advance *advance)
-{
-    struct asi_remote *remote = &self->remote;
-
-    remote->advance = *advance;
-    if (advance->kind == ASI_ADVANCE_SEND) {
-        copy(remote->sent, advance->value, self->function->sent_size);
-        remote->advance.value = remote->sent;
-    }
-    remote->letter.deliver = deliver_request;
-    asi_relay_ref(self);
-    if (asi_scheduler_post(self->task->scheduler, &remote->letter)) {
-        *advance = (struct asi_advance){.kind = ASI_ADVANCE_NEXT}; /* the letter's now */
-        return true;
-    }
-    asi_relay_unref(self);
-    return false;
-}
-
-/* End the call.  SENT false: no answer will come.  RET_ANSWERED: a delivery was made or is due. */
-static enum asi_advanced leave_remote(
-        struct anysync_generator *self, bool sent, void *ret_item, bool *ret_answered)
-{
-    struct asi_remote *remote = &self->remote;
-    enum asi_advanced result = ASI_ADVANCED_LATER;
-
-    asi_lock_take(&remote->lock);
-    *ret_answered = remote->answered;
-    if (remote->answered) {
-        result = remote->result;
-        if (result == ASI_ADVANCED_ITEM)
-            copy(ret_item, remote->item, self->function->item_size);
-    }
-    if (remote->answered || !sent)
-        remote->in_flight = false;
-    remote->answered = false;
-    remote->party = NULL;
-    remote->taken = false;
-    asi_lock_give(&remote->lock);
-    return result;
-}
-
-static enum asi_advanced advance_remote(struct anysync_generator *self, struct asi_advance *advance,
-        void *ret_item, anysync_time deadline, int *ret_error)
-{
-    enum asi_world world = asi_world();
-    struct asi_party party;
-    bool joined, answered;
-
-    if (world == ASI_WORLD_TASK) {
-        *ret_error = asi_wait_checkpoint(); /* who is cancelled asks for nothing */
-        if (*ret_error)
-            return ASI_ADVANCED_LATER;
-    }
-    asi_party_init(&party, world);
-    enum asi_advanced result = enter_remote(self, advance, &party, &joined);
-    if (result != ASI_ADVANCED_LATER)
-        return result;
-    if (!joined && !send_request(self, advance)) {
-        (void)leave_remote(self, false, NULL, &answered);
-        *ret_error = asi_wait_started(world, &self->task->future, deadline);
-        return *ret_error ? ASI_ADVANCED_LATER : ASI_ADVANCED_OVER;
-    }
-    int error = asi_party_wait(&party, 0, deadline, true);
-    result = leave_remote(self, true, ret_item, &answered);
-    if (error && answered)
-        (void)asi_party_wait(&party, 0, ANYSYNC_FOREVER, false); /* it is due */
-    *ret_error = answered ? 0 : error;
     return result;
 }
 
@@ -517,7 +341,7 @@ int asi_relay_over(struct anysync_generator *self, void *ret_item)
 
     asi_lock_take(&self->remote.lock);
     if (self->item_ready && !closed) {
-        copy(ret_item, self->slot, self->function->item_size);
+        asi_relay_copy(ret_item, self->slot, self->function->item_size);
         self->item_ready = false;
         item = true;
     } else if (!self->told) {
@@ -573,9 +397,9 @@ int asi_relay_advance(struct anysync_generator *self, struct asi_advance *advanc
         if (here == self->task->scheduler)
             result = advance_here(self, advance, ret_item, deadline, &error);
         else
-            result = advance_remote(self, advance, ret_item, deadline, &error);
+            result = asi_remote_advance(self, advance, ret_item, deadline, &error);
     }
-    drop_advance(advance);
+    asi_relay_drop(advance);
     return finish_advance(self, result, ret_item, error);
 }
 
@@ -723,7 +547,7 @@ struct anysync_generator *asi_relay_new(const struct anysync_generator_function 
     self->remote.item = cut(&at, function->item_size);
     self->remote.sent = cut(&at, function->sent_size);
     self->remote.lock = (struct asi_lock)ASI_LOCK_INIT;
-    copy(self->argument, argument, function->argument_size);
+    asi_relay_copy(self->argument, argument, function->argument_size);
     self->generation = asi_fork_generation;
     asi_flag_init(&self->closed);
     asi_refs_init(&self->refs, 2);

@@ -36,6 +36,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 struct asi_vars;
 
@@ -171,6 +172,41 @@ static inline bool asi_relay_is_over(struct anysync_generator *self)
 {
     return asi_cell_done(&self->task->future.cell);
 }
+
+/* On the loop: ADVANCE takes effect; what it uses is taken out of it.  For ITEM there is one in the
+ * slot. */
+enum asi_advanced asi_relay_start(struct anysync_generator *self, struct asi_advance *advance);
+
+/* On the loop: the item in the slot was copied. */
+void asi_relay_take_slot(struct anysync_generator *self);
+
+/* Free what ADVANCE owns. */
+void asi_relay_drop(struct asi_advance *advance);
+
+/* Small items, the usual ones, without a call. */
+static inline void asi_relay_copy(void *to, const void *from, size_t size)
+{
+    if (!to || size == 0)
+        return;
+    if (size == 4)
+        memcpy(to, from, 4);
+    else if (size == 8)
+        memcpy(to, from, 8);
+    else
+        memcpy(to, from, size);
+}
+
+/* --- remote.c --------------------------------------------------------------------------------- */
+
+/* On the loop: give the remote consumer its answer.  Returns whether somebody was there. */
+bool asi_remote_answer(struct anysync_generator *self, enum asi_advanced result, const void *item);
+
+/* On the loop: whether one waits; one that has left is forgotten. */
+bool asi_remote_is_there(struct anysync_generator *self);
+
+/* Off the loop: advance.  ADVANCE is consumed or left as it is; LATER: RET_ERROR says why. */
+enum asi_advanced asi_remote_advance(struct anysync_generator *self, struct asi_advance *advance,
+        void *ret_item, anysync_time deadline, int *ret_error);
 
 /* --- ahead.c ---------------------------------------------------------------------------------- */
 
