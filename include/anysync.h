@@ -9,8 +9,11 @@
 #include <anysync/error.h>
 #include <anysync/executor.h>
 #include <anysync/future.h>
+#include <anysync/generator.h>
+#include <anysync/generator_typed.h>
 #include <anysync/group.h>
 #include <anysync/io.h>
+#include <anysync/manager.h>
 #include <anysync/task.h>
 #include <anysync/typed.h>
 #include <anysync/vars.h>

@@ -107,10 +107,15 @@ static struct anysync_task *next_ready(struct anysync_task *task)
     return next ? asi_container_of(next, struct anysync_task, letter) : NULL;
 }
 
+static const char *why_stopped(const struct asi_scheduler *scheduler)
+{
+    return scheduler->kind == ASI_LOOP_WORKER ? "the executor is shut down"
+                                              : "the loop's first task has ended";
+}
+
 void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
 {
-    const char *why = scheduler->kind == ASI_LOOP_WORKER ? "the executor is shut down"
-                                                         : "the loop's first task has ended";
+    const char *why = why_stopped(scheduler);
 
     if (how > scheduler->stopping)
         scheduler->stopping = how;
@@ -187,6 +192,18 @@ void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *tas
 {
     task->letter.next = NULL;
     add_many(scheduler, task, task, 1);
+}
+
+void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    scheduler->live++;
+    asi_counter_add(&scheduler->tasks, 1);
+    asi_counter_add(&scheduler->live_shown, 1);
+    task->state = ASI_TASK_SUSPENDED;
+    task->cancellable = true; /* then it is woken, and ends at once */
+    asi_list_add(&scheduler->suspended, &task->list);
+    if (scheduler->stopping == ASI_STOP_CANCEL)
+        asi_task_cancel(task, why_stopped(scheduler));
 }
 
 /* --- stacks ----------------------------------------------------------------------------------- */

@@ -125,6 +125,10 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler);
 /* On its thread: give TASK (which has the loop's reference) to the ready queue. */
 void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task);
 
+/* On its thread: TASK (which has the loop's reference) is one of its tasks, and begins when it is
+ * woken; it needs no stack until then. */
+void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *task);
+
 /* Put TASK into the ready queue. */
 static inline void asi_scheduler_ready(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
@@ -142,6 +146,35 @@ extern void (*asi_suspend_hook)(struct anysync_task *task);
 
 /* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
 void asi_scheduler_suspend(struct asi_scheduler *scheduler);
+
+/* asi_task_wake(OTHER), then suspend the running task.  In line, and if nobody else is ready straight
+ * to OTHER: see SPEED in relay.c.  (errno is the caller's to save.) */
+static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
+        struct asi_scheduler *scheduler, struct anysync_task *other)
+{
+    struct anysync_task *task = scheduler->current;
+    struct asi_coro *self = asi_coro_running;
+    struct asi_coro *to = other->coro;
+
+    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 || !to || to == self ||
+                     other->state != ASI_TASK_SUSPENDED || asi_suspend_hook)) {
+        asi_task_wake(other);
+        asi_scheduler_suspend(scheduler);
+        return;
+    }
+    scheduler->budget--;
+    asi_list_remove(&other->list);
+    other->state = ASI_TASK_READY;
+    task->coro = self;
+    task->state = ASI_TASK_SUSPENDED;
+    asi_list_add(&scheduler->suspended, &task->list);
+    scheduler->current = NULL;
+    asi_counter_add(&scheduler->switches, 1);
+    asi_coro_switch(self, to);
+    scheduler->current = task;
+    task->coro = NULL;
+    task->state = ASI_TASK_RUNNING;
+}
 
 /* Let the other ready tasks run, then go on. */
 void asi_scheduler_yield(struct asi_scheduler *scheduler);

@@ -48,6 +48,11 @@ void asi_task_deliver_submission(struct asi_letter *letter, void *receiver)
     asi_scheduler_add(receiver, asi_container_of(letter, struct anysync_task, letter));
 }
 
+void asi_task_deliver_parked(struct asi_letter *letter, void *receiver)
+{
+    asi_scheduler_park(receiver, asi_container_of(letter, struct anysync_task, letter));
+}
+
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs)
 {

@@ -102,6 +102,9 @@ struct anysync_task *asi_task_new(
 /* How the letter of a new task is delivered. */
 asi_letter_fn asi_task_deliver_submission;
 
+/* The same for one that is parked there: asi_task_wake() begins it. */
+asi_letter_fn asi_task_deliver_parked;
+
 /* Its name, for messages. */
 const char *asi_task_name(const struct anysync_task *task);
 

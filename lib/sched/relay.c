@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Relay: lock step.  (The idea: relay.h.)
+ *
+ * THE LOOP'S SIDE  asi_relay_start() is the one place where a request takes effect; a coroutine of
+ *   the loop calls it, and so does the letter of a request from elsewhere (remote.c).  hand_over() is where an
+ *   item leaves the body: to the coroutine that waits, to the remote, or into the slot.
+ *
+ * SPEED  The processor predicts where a return goes by the calls before it, and after a switch those
+ *   were made on another stack: each return between two switches is predicted wrong.  So the usual
+ *   way of an item within a loop, asi_relay_next() and asi_relay_yield(), is one function each with
+ *   all that it does in line.
+ *
+ * THE END  The task's hook runs after its future is done.  From then on nothing is the loop's any
+ *   more: what the slot holds, and how it ended, is given under the lock to whoever comes first.
+ */
+#include "sched/relay.h"
+
+#include "base/memory.h"
+#include "sched/scheduler.h"
+#include "sched/vars.h"
+#include "thread/fork.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* asi_task_wake(OTHER), then asi_wait_local() for ever, by a task that is not cancelled: see SPEED.
+ * OTHER NULL: nobody to wake. */
+static inline __attribute__((always_inline)) int wait_quickly(
+        struct anysync_task *task, const bool *woken, struct anysync_task *other)
+{
+    struct asi_scheduler *scheduler = task->scheduler;
+    int saved = errno;
+
+    task->cancellable = true;
+    if (ASI_LIKELY(other))
+        asi_scheduler_hand_over(scheduler, other);
+    else
+        asi_scheduler_suspend(scheduler);
+    while (ASI_UNLIKELY(!*woken && !task->cancelled))
+        asi_scheduler_suspend(scheduler);
+    task->cancellable = false;
+    errno = saved;
+    return *woken ? 0 : -ECANCELED;
+}
+
+void asi_relay_drop(struct asi_advance *advance)
+{
+    if (ASI_UNLIKELY(advance->vars))
+        asi_vars_unref(advance->vars);
+    if (ASI_UNLIKELY(advance->error))
+        asi_error_unref(advance->error);
+    advance->vars = NULL;
+    advance->error = NULL;
+}
+
+int asi_relay_refuse(struct anysync_generator *self, enum asi_advanced why)
+{
+    const char *name = asi_task_name(self->task);
+
+    switch (why) {
+    case ASI_ADVANCED_DUE:
+        return asi_call_fails(-EBUSY,
+                "an item of generator \"%s\" that was asked for before is still due: next takes it",
+                name);
+    case ASI_ADVANCED_FRESH:
+        return asi_call_fails(-EINVAL,
+                "generator \"%s\" has not yielded yet, so there is nothing that could take a "
+                "value: "
+                "call next first",
+                name);
+    default:
+        return asi_call_fails(-EBUSY,
+                "generator \"%s\" is already running: one at a time can wait for its next item",
+                name);
+    }
+}
+
+int asi_relay_gave_up(struct anysync_generator *self, int error)
+{
+    if (error == -ETIMEDOUT)
+        return asi_call_fails(error,
+                "the deadline passed before generator \"%s\" gave its next item; it is not lost, "
+                "next takes it later",
+                asi_task_name(self->task));
+    return asi_call_fails(error, NULL);
+}
+
+/* --- the loop's side -------------------------------------------------------------------------- */
+
+/* End a task that is parked without a stack, as if its body had returned CODE.  ERROR is consumed.
+ */
+static void end_fresh(struct anysync_generator *self, int code, struct asi_error *error)
+{
+    struct anysync_task *task = self->task;
+
+    if (task->state != ASI_TASK_SUSPENDED) { /* it was cancelled, and is about to end by itself */
+        asi_error_unref(error);
+        return;
+    }
+    asi_list_remove(&task->list);
+    asi_slot_put(asi_task_slot(task), code, error);
+    asi_task_end(task->scheduler, task, code);
+}
+
+void asi_relay_take_slot(struct anysync_generator *self)
+{
+    self->item_ready = false;
+    self->room = true;
+    if (self->crowded)
+        asi_task_wake(self->task);
+}
+
+/* Let the body go on as ADVANCE says. */
+static void resume(struct anysync_generator *self, struct asi_advance *advance)
+{
+    struct anysync_task *task = self->task;
+
+    if (!advance->keep_values && ASI_UNLIKELY(advance->vars || task->vars)) {
+        asi_vars_start_with(task, advance->vars);
+        advance->vars = NULL;
+    }
+    self->kind = advance->kind;
+    if (advance->kind == ASI_ADVANCE_SEND)
+        asi_relay_copy(self->sent, advance->value, self->function->sent_size);
+    if (advance->kind == ASI_ADVANCE_THROW) {
+        self->thrown = advance->code;
+        self->thrown_error = advance->error;
+        advance->error = NULL;
+    }
+    self->phase = ASI_RELAY_RUNNING;
+    self->asked = true;
+    asi_task_wake(task);
+}
+
+/* A request takes effect.  For ITEM there is one in the slot. */
+enum asi_advanced asi_relay_start(struct anysync_generator *self, struct asi_advance *advance)
+{
+    bool plain = advance->kind == ASI_ADVANCE_NEXT;
+
+    if (self->item_ready)
+        return plain ? ASI_ADVANCED_ITEM : ASI_ADVANCED_DUE;
+    switch (self->phase) {
+    case ASI_RELAY_RUNNING:
+        return plain ? ASI_ADVANCED_LATER : ASI_ADVANCED_DUE;
+    case ASI_RELAY_FRESH:
+        if (advance->kind == ASI_ADVANCE_SEND)
+            return ASI_ADVANCED_FRESH;
+        if (advance->kind == ASI_ADVANCE_THROW) {
+            struct asi_error *error = advance->error;
+            advance->error = NULL;
+            end_fresh(self, advance->code, error);
+            return asi_relay_is_over(self) ? ASI_ADVANCED_OVER : ASI_ADVANCED_LATER;
+        }
+        break;
+    case ASI_RELAY_YIELDED:
+        break;
+    }
+    resume(self, advance);
+    return ASI_ADVANCED_LATER;
+}
+
+/* Returns the task to be woken. */
+static inline struct anysync_task *answer_seeker(
+        struct anysync_generator *self, enum asi_advanced result)
+{
+    struct asi_seeker *seeker = self->seeker;
+
+    self->seeker = NULL;
+    seeker->result = result;
+    seeker->woken = true;
+    return seeker->task;
+}
+
+/* ITEM is not for a coroutine of this loop. */
+static __attribute__((noinline)) void hand_over(struct anysync_generator *self, const void *item)
+{
+    if (self->remote_waits) {
+        self->remote_waits = false;
+        if (asi_remote_answer(self, ASI_ADVANCED_ITEM, item))
+            return;
+    }
+    asi_relay_copy(self->slot, item, self->function->item_size);
+    self->item_ready = true;
+    self->room = false;
+}
+
+static void on_end(struct asi_task_hook *hook, struct anysync_task *task)
+{
+    struct anysync_generator *self = asi_container_of(hook, struct anysync_generator, hook);
+
+    (void)task;
+    if (self->seeker)
+        asi_task_wake(answer_seeker(self, ASI_ADVANCED_OVER));
+    if (self->remote_waits)
+        asi_remote_answer(self, ASI_ADVANCED_OVER, NULL);
+    if (self->reads_ahead)
+        asi_ahead_over(self);
+    asi_relay_unref(self);
+}
+
+/* --- the body's side -------------------------------------------------------------------------- */
+
+int asi_relay_checkpoint(struct anysync_generator *self)
+{
+    if (ASI_UNLIKELY(self->closing && !self->task->cancelled)) { /* within a shield */
+        asi_scheduler_yield(self->task->scheduler);
+        return asi_call_fails(-ECANCELED, "the generator was closed");
+    }
+    int error = asi_wait_checkpoint();
+    return ASI_UNLIKELY(error) ? asi_call_fails(error, NULL) : 0;
+}
+
+/* What the body was asked when it goes on. */
+static inline __attribute__((always_inline)) int take_request(
+        struct anysync_generator *self, void *ret_sent)
+{
+    if (ASI_LIKELY(self->kind == ASI_ADVANCE_NEXT)) {
+        if (ret_sent && self->function->sent_size > 0)
+            memset(ret_sent, 0, self->function->sent_size);
+        return 0;
+    }
+    if (self->kind == ASI_ADVANCE_SEND) {
+        asi_relay_copy(ret_sent, self->sent, self->function->sent_size);
+        return 0;
+    }
+    asi_slot_put(asi_slot(), self->thrown, self->thrown_error);
+    self->thrown_error = NULL;
+    return self->thrown;
+}
+
+/* The body was woken by a cancel while its item lay in the slot, and yields one more. */
+static int wait_for_room(struct anysync_generator *self)
+{
+    self->crowded = true;
+    int error = asi_wait_local(&self->room, ANYSYNC_FOREVER);
+    self->crowded = false;
+    return error;
+}
+
+/* What is not the usual way of a yield, before the item is handed over. */
+static __attribute__((noinline)) int prepare_yield(struct anysync_generator *self)
+{
+    int error = asi_relay_checkpoint(self);
+
+    if (!error && self->item_ready) {
+        error = wait_for_room(self);
+        if (error)
+            asi_call_fails(error, NULL);
+    }
+    return error;
+}
+
+static __attribute__((noinline)) int yield_ahead(
+        struct anysync_generator *self, const void *item, void *ret_sent)
+{
+    int error = asi_ahead_yield(self, item);
+
+    if (!error && ret_sent && self->function->sent_size > 0)
+        memset(ret_sent, 0, self->function->sent_size);
+    return error;
+}
+
+static __attribute__((noinline)) int end_yield(struct anysync_generator *self, int error)
+{
+    self->phase = ASI_RELAY_RUNNING; /* on its own, if it was no advance that woke it */
+    return error ? asi_call_fails(error, NULL)
+                 : asi_call_fails(-ECANCELED, "the generator was closed");
+}
+
+int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_sent)
+{
+    struct anysync_task *task = self->task;
+    struct anysync_task *seeking = NULL;
+    int error;
+
+    if (ASI_UNLIKELY(task->cancelled || self->closing || self->item_ready ||
+                     self->generation != asi_fork_generation)) {
+        error = prepare_yield(self);
+        if (error)
+            return error;
+    }
+    if (self->reads_ahead)
+        return yield_ahead(self, item, ret_sent);
+    if (ASI_LIKELY(self->seeker)) {
+        asi_relay_copy(self->seeker->to, item, self->function->item_size);
+        seeking = answer_seeker(self, ASI_ADVANCED_ITEM);
+    } else {
+        hand_over(self, item);
+    }
+    self->phase = ASI_RELAY_YIELDED;
+    self->asked = false;
+    error = wait_quickly(task, &self->asked, seeking);
+    if (ASI_LIKELY(!error && !self->closing))
+        return take_request(self, ret_sent);
+    return end_yield(self, error);
+}
+
+/* --- a consumer of the same loop -------------------------------------------------------------- */
+
+static enum asi_advanced wait_here(
+        struct anysync_generator *self, void *ret_item, anysync_time deadline, int *ret_error)
+{
+    struct asi_seeker seeker = {.task = asi_scheduler_here()->current, .to = ret_item};
+
+    self->seeker = &seeker;
+    *ret_error = asi_wait_local(&seeker.woken, deadline);
+    if (ASI_LIKELY(seeker.woken)) {
+        *ret_error = 0;
+        return seeker.result;
+    }
+    self->seeker = NULL;
+    return ASI_ADVANCED_LATER;
+}
+
+static enum asi_advanced advance_here(struct anysync_generator *self, struct asi_advance *advance,
+        void *ret_item, anysync_time deadline, int *ret_error)
+{
+    if (ASI_UNLIKELY(self->seeker || asi_remote_is_there(self)))
+        return ASI_ADVANCED_RUNNING;
+    *ret_error = asi_wait_checkpoint(); /* who is cancelled asks for nothing */
+    if (ASI_UNLIKELY(*ret_error))
+        return ASI_ADVANCED_LATER;
+    enum asi_advanced result = asi_relay_start(self, advance);
+    if (result == ASI_ADVANCED_LATER)
+        return wait_here(self, ret_item, deadline, ret_error);
+    if (result == ASI_ADVANCED_ITEM) {
+        asi_relay_copy(ret_item, self->slot, self->function->item_size);
+        asi_relay_take_slot(self);
+    }
+    return result;
+}
+
+/* --- any consumer ----------------------------------------------------------------------------- */
+
+int asi_relay_over(struct anysync_generator *self, void *ret_item)
+{
+    int status = self->task->future.status;
+    bool closed = asi_flag_get(&self->closed);
+    bool item = false, tell = false;
+
+    asi_lock_take(&self->remote.lock);
+    if (self->item_ready && !closed) {
+        asi_relay_copy(ret_item, self->slot, self->function->item_size);
+        self->item_ready = false;
+        item = true;
+    } else if (!self->told) {
+        self->told = true;
+        tell = status < 0 && !(closed && status == -ECANCELED);
+    }
+    asi_lock_give(&self->remote.lock);
+    if (item)
+        return 0;
+    return tell ? asi_future_collect_error(&self->task->future) : ANYSYNC_DONE;
+}
+
+int asi_relay_check(struct anysync_generator *self, const char *call)
+{
+    if (ASI_UNLIKELY(self->generation != asi_fork_generation))
+        return asi_call_fails(
+                -EOWNERDEAD, "the generator belongs to the process this one was forked from");
+    if (ASI_UNLIKELY(asi_world() == ASI_WORLD_CALLBACK))
+        return asi_call_fails(-EDEADLK,
+                "a callback of the loop cannot wait in %s(): spawn a coroutine that does", call);
+    return 0;
+}
+
+static int finish_advance(
+        struct anysync_generator *self, enum asi_advanced result, void *ret_item, int error)
+{
+    switch (result) {
+    case ASI_ADVANCED_ITEM:
+        return 0;
+    case ASI_ADVANCED_OVER:
+        return asi_relay_over(self, ret_item);
+    case ASI_ADVANCED_LATER:
+        return asi_relay_gave_up(self, error);
+    default:
+        return asi_relay_refuse(self, result);
+    }
+}
+
+int asi_relay_advance(struct anysync_generator *self, struct asi_advance *advance, void *ret_item,
+        anysync_time deadline)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+    enum asi_advanced result;
+    int error = 0;
+
+    if (ASI_UNLIKELY(asi_relay_is_over(self)))
+        result = ASI_ADVANCED_OVER;
+    else if (here && here->current == self->task)
+        result = ASI_ADVANCED_RUNNING;
+    else {
+        if (!advance->keep_values)
+            advance->vars = asi_vars_capture();
+        if (here == self->task->scheduler)
+            result = advance_here(self, advance, ret_item, deadline, &error);
+        else
+            result = asi_remote_advance(self, advance, ret_item, deadline, &error);
+    }
+    asi_relay_drop(advance);
+    return finish_advance(self, result, ret_item, error);
+}
+
+static __attribute__((noinline)) int next_slowly(struct anysync_generator *self, bool keep_values,
+        const char *call, void *ret_item, anysync_time deadline)
+{
+    struct asi_advance advance = {.kind = ASI_ADVANCE_NEXT, .keep_values = keep_values};
+    int error = asi_relay_check(self, call);
+
+    if (error)
+        return error;
+    return self->reads_ahead ? asi_ahead_next(self, ret_item, deadline)
+                             : asi_relay_advance(self, &advance, ret_item, deadline);
+}
+
+/* Whether the body of SELF is parked in its yield and SEEKING, of the same loop, may ask it for the
+ * next item with nothing else to be looked at. */
+static inline bool is_usual(
+        struct anysync_generator *self, struct anysync_task *seeking, bool keep_values)
+{
+    struct anysync_task *task = self->task;
+
+    /* The loop is asked first: only on its thread may the rest be read. */
+    return seeking && task->scheduler == seeking->scheduler && !asi_relay_is_over(self) &&
+           self->phase == ASI_RELAY_YIELDED && !self->reads_ahead && !self->item_ready &&
+           !self->seeker && !self->remote_waits && !seeking->cancelled &&
+           self->generation == asi_fork_generation &&
+           (keep_values || (!task->vars && !seeking->vars));
+}
+
+int asi_relay_next(struct anysync_generator *self, bool keep_values, const char *call,
+        void *ret_item, anysync_time deadline)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+    struct anysync_task *seeking = here ? here->current : NULL;
+    struct asi_seeker seeker = {.task = seeking, .to = ret_item};
+
+    if (ASI_UNLIKELY(deadline != ANYSYNC_FOREVER || !is_usual(self, seeking, keep_values)))
+        return next_slowly(self, keep_values, call, ret_item, deadline);
+    self->kind = ASI_ADVANCE_NEXT;
+    self->phase = ASI_RELAY_RUNNING;
+    self->asked = true;
+    self->seeker = &seeker;
+    int error = wait_quickly(seeking, &seeker.woken, self->task);
+    if (ASI_LIKELY(!error && seeker.result == ASI_ADVANCED_ITEM))
+        return 0;
+    if (error)
+        self->seeker = NULL;
+    return finish_advance(self, error ? ASI_ADVANCED_LATER : ASI_ADVANCED_OVER, ret_item, error);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+static void close_here(struct anysync_generator *self)
+{
+    if (asi_relay_is_over(self))
+        return;
+    self->closing = true;
+    if (self->phase == ASI_RELAY_FRESH) {
+        end_fresh(self, -ECANCELED, NULL);
+        return;
+    }
+    self->asked = true; /* also within a shield */
+    self->room = true;
+    asi_task_cancel(self->task, "the generator was closed");
+    asi_task_wake(self->task);
+}
+
+static void deliver_close(struct asi_letter *letter, void *receiver)
+{
+    struct anysync_generator *self =
+            asi_container_of(letter, struct anysync_generator, close_letter);
+
+    (void)receiver;
+    close_here(self);
+    asi_relay_unref(self);
+}
+
+void asi_relay_ask_close(struct anysync_generator *self)
+{
+    if (asi_flag_raise(&self->closed) || asi_relay_is_over(self))
+        return;
+    if (self->task->scheduler == asi_scheduler_here()) {
+        close_here(self);
+        return;
+    }
+    self->close_letter.deliver = deliver_close;
+    asi_relay_ref(self);
+    if (!asi_scheduler_post(self->task->scheduler, &self->close_letter))
+        asi_relay_unref(self); /* its loop has ended, and so has the task */
+}
+
+void asi_relay_end(struct anysync_generator *self)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    if (self->generation != asi_fork_generation)
+        return;
+    ASI_ASSERT(!here || here->current != self->task,
+            "the body of a generator dropped its own generator");
+    asi_relay_ask_close(self);
+    if (asi_world() != ASI_WORLD_CALLBACK)
+        (void)asi_wait_out(asi_world(), &self->task->future, ANYSYNC_FOREVER);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static size_t rounded(size_t size)
+{
+    return (size + 15) & ~(size_t)15;
+}
+
+/* The next SIZE bytes at *AT. */
+static void *cut(char **at, size_t size)
+{
+    void *piece = *at;
+
+    *at += rounded(size);
+    return piece;
+}
+
+struct anysync_generator *asi_relay_new(const struct anysync_generator_function *function,
+        const void *argument, uint32_t read_ahead)
+{
+    size_t item = rounded(function->item_size), sent = rounded(function->sent_size);
+    size_t places = read_ahead ? asi_ring_places(read_ahead) : 0;
+    size_t rest = rounded(function->argument_size) + 2 * item + 2 * sent;
+
+    if (places > (SIZE_MAX / 2 - rest) / (item + 1))
+        return NULL;
+    struct anysync_generator *self =
+            asi_allocate_zero(rounded(sizeof(*self)) + rest + places * function->item_size);
+    if (!self)
+        return NULL;
+    self->task = asi_task_new(&function->task, &self, 2);
+    if (!self->task) {
+        asi_free(self);
+        return NULL;
+    }
+    char *at = (char *)self + rounded(sizeof(*self));
+    self->function = function;
+    self->argument = cut(&at, function->argument_size);
+    self->slot = cut(&at, function->item_size);
+    self->sent = cut(&at, function->sent_size);
+    self->remote.item = cut(&at, function->item_size);
+    self->remote.sent = cut(&at, function->sent_size);
+    self->remote.lock = (struct asi_lock)ASI_LOCK_INIT;
+    asi_relay_copy(self->argument, argument, function->argument_size);
+    self->generation = asi_fork_generation;
+    asi_flag_init(&self->closed);
+    asi_refs_init(&self->refs, 2);
+    self->reads_ahead = read_ahead;
+    if (read_ahead)
+        asi_ahead_init(self, read_ahead, at);
+    self->hook = (struct asi_task_hook){.ended = on_end};
+    asi_task_hook_in(self->task, &self->hook);
+    return self;
+}
+
+struct anysync_generator *asi_relay_ref(struct anysync_generator *self)
+{
+    asi_refs_add(&self->refs);
+    return self;
+}
+
+static void relay_free(struct anysync_generator *self)
+{
+    asi_error_unref(self->thrown_error);
+    anysync_future_unref(&self->task->future);
+    asi_free(self);
+}
+
+void asi_relay_unref(struct anysync_generator *self)
+{
+    if (asi_refs_drop(&self->refs))
+        relay_free(self);
+}
+
+void asi_relay_discard(struct anysync_generator *self)
+{
+    relay_free(self);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Relay: a task that gives items, and whoever asks it for them.  Generators and context managers
+ * are made of it.  (What it promises to users: <anysync/generator.h>.)
+ *
+ *      FRESH --advance--> RUNNING --yield--> YIELDED        any --end of the task--> over
+ *                            ^                  |
+ *                            +-----advance------+
+ *
+ * HOME  All that moves is the loop's on which the task lives, from open on: a fresh one is parked
+ *   there without a stack.  A consumer in the same loop just reads and writes it: no atomic, no
+ *   letter.  A consumer from elsewhere has its request done there: one letter, in the relay
+ *   itself, and a party that the answer is delivered to.  When the task has ended nothing moves
+ *   any more, and what is left to be taken is taken under the relay's lock, on any thread.
+ *
+ * NOTHING IS LOST  A consumer that leaves early (deadline, cancel) takes back its claim to the
+ *   answer, not the request.  The item then waits in the slot, and the next consumer gets it.
+ *
+ * AHEAD  With read-ahead the items go through a ring (thread/ring.h) instead: ahead.c.
+ *
+ * REFERENCES  One of the user's handle, one of the task until it has ended, one of each letter on
+ *   its way.
+ */
+#ifndef ASI_SCHED_RELAY_H
+#define ASI_SCHED_RELAY_H
+
+#include "sched/task.h"
+#include "sched/wait.h"
+#include "thread/flag.h"
+#include "thread/lock.h"
+#include "thread/refs.h"
+#include "thread/ring.h"
+#include "thread/seat.h"
+
+#include <anysync/generator.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct asi_vars;
+
+enum asi_advance_kind { ASI_ADVANCE_NEXT, ASI_ADVANCE_SEND, ASI_ADVANCE_THROW };
+
+/* One request to go on to the next item. */
+struct asi_advance {
+    enum asi_advance_kind kind;
+    bool keep_values;        /* go on with the generator's own context variables */
+    int code;                /* of a throw */
+    const void *value;       /* of a send; borrowed */
+    struct asi_error *error; /* of a throw; owned, may be NULL */
+    struct asi_vars *vars;   /* the caller's context variables; owned, may be NULL */
+};
+
+/* How a request went, on the loop's side. */
+enum asi_advanced {
+    ASI_ADVANCED_ITEM,
+    ASI_ADVANCED_LATER,   /* the body is on its way */
+    ASI_ADVANCED_OVER,    /* the task has ended */
+    ASI_ADVANCED_RUNNING, /* refused: somebody else waits for the item */
+    ASI_ADVANCED_DUE,     /* refused: an item that was asked for before has to be taken first */
+    ASI_ADVANCED_FRESH    /* refused: a value was sent before the first item */
+};
+
+enum asi_relay_phase { ASI_RELAY_FRESH, ASI_RELAY_RUNNING, ASI_RELAY_YIELDED };
+
+/* A coroutine of the same loop that waits for an item. */
+struct asi_seeker {
+    struct anysync_task *task;
+    void *to; /* may be NULL */
+    enum asi_advanced result;
+    bool woken;
+};
+
+/* What a consumer from elsewhere shares with the loop. */
+struct asi_remote {
+    struct asi_lock lock;
+    bool taken;                 /* [lock] a consumer is in its call */
+    bool in_flight;             /* [lock] the request was sent, and its answer was not taken */
+    bool answered;              /* [lock] */
+    struct asi_party *party;    /* [lock] who waits for the answer; NULL: nobody, or answered */
+    enum asi_advanced result;   /* [lock] */
+    void *item;                 /* [lock] item_size bytes */
+    void *sent;                 /* sent_size bytes; the consumer's, then the letter's */
+    struct asi_advance advance; /* likewise */
+    struct asi_letter letter;
+};
+
+/* What read-ahead needs. */
+struct asi_ahead {
+    struct asi_ring ring;
+    struct asi_seat seat;    /* the consumer's */
+    struct asi_party *party; /* the consumer that sleeps; carried by the ring */
+    char *items;
+    struct asi_letter letter; /* wakes the producer */
+    bool owed;                /* [loop] that letter is on its way */
+};
+
+struct anysync_generator {
+    struct anysync_iterator iterator;                  /* first */
+    const struct anysync_generator_function *function; /* [const] */
+    struct anysync_task *task;                         /* [const] a reference of the relay's */
+    void *argument;                                    /* [const] the copy of it */
+    uint32_t generation;                               /* [const] of the process that made it */
+    bool reads_ahead;                                  /* [const] */
+    enum asi_relay_phase phase;                        /* [loop] */
+    bool asked;                                        /* [loop] the body shall go on */
+    bool closing;                                      /* [loop] */
+    bool item_ready;                                   /* [loop], when over [lock]: in the slot */
+    bool crowded;                                      /* [loop] the body waits for the slot */
+    bool room;                                         /* [loop] it was emptied */
+    bool remote_waits;                                 /* [loop] the answer is for the remote */
+    bool told;                                         /* [lock] how it ended was told */
+    enum asi_advance_kind kind;                        /* [loop] what it was asked */
+    int thrown;                                        /* [loop] the code */
+    struct asi_error *thrown_error;                    /* [loop] owned */
+    struct asi_seeker *seeker;                         /* [loop] */
+    void *slot;                                        /* [loop] item_size bytes */
+    void *sent;                                        /* [loop] sent_size bytes */
+    struct asi_task_hook hook;
+    struct asi_refs refs;
+    struct asi_flag closed; /* [atomic] somebody closed it */
+    struct asi_letter close_letter;
+    struct asi_remote remote;
+    struct asi_ahead ahead; /* set up if reads_ahead */
+};
+
+/* A relay with a copy of ARGUMENT, not submitted: two references, its task's and the caller's; the
+ * task has one for the loop.  NULL: no memory. */
+struct anysync_generator *asi_relay_new(const struct anysync_generator_function *function,
+        const void *argument, uint32_t read_ahead);
+
+/* The task could not be submitted (and its loop reference is dropped): free it all. */
+void asi_relay_discard(struct anysync_generator *self);
+
+struct anysync_generator *asi_relay_ref(struct anysync_generator *self);
+void asi_relay_unref(struct anysync_generator *self);
+
+/* Advance to the next item: 0, ANYSYNC_DONE or an error with its sentence.  ADVANCE is consumed. */
+int asi_relay_advance(struct anysync_generator *self, struct asi_advance *advance, void *ret_item,
+        anysync_time deadline);
+
+/* The same for a plain next; CALL is its name for messages.  Checks who calls, and what SELF is. */
+int asi_relay_next(struct anysync_generator *self, bool keep_values, const char *call,
+        void *ret_item, anysync_time deadline);
+
+/* The running task is SELF's: give ITEM. */
+int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_sent);
+
+/* Ask the task to end; no wait.  Any thread. */
+void asi_relay_ask_close(struct anysync_generator *self);
+
+/* Close it and wait for its end, whatever happens to this task meanwhile; in a callback: no wait. */
+void asi_relay_end(struct anysync_generator *self);
+
+/* SELF's task has ended: what there is to take or to tell. */
+int asi_relay_over(struct anysync_generator *self, void *ret_item);
+
+/* The first part of a yield: whether the body has to stop, and a chance for others then. */
+int asi_relay_checkpoint(struct anysync_generator *self);
+
+/* A consumer's wait ended with ERROR: say so. */
+int asi_relay_gave_up(struct anysync_generator *self, int error);
+
+/* Another consumer is at it, or the caller is the body itself. */
+int asi_relay_refuse(struct anysync_generator *self, enum asi_advanced why);
+
+/* Whether the calling code may wait for SELF, or the error, with its sentence. */
+int asi_relay_check(struct anysync_generator *self, const char *call);
+
+static inline bool asi_relay_is_over(struct anysync_generator *self)
+{
+    return asi_cell_done(&self->task->future.cell);
+}
+
+/* On the loop: ADVANCE takes effect; what it uses is taken out of it.  For ITEM there is one in the
+ * slot. */
+enum asi_advanced asi_relay_start(struct anysync_generator *self, struct asi_advance *advance);
+
+/* On the loop: the item in the slot was copied. */
+void asi_relay_take_slot(struct anysync_generator *self);
+
+/* Free what ADVANCE owns. */
+void asi_relay_drop(struct asi_advance *advance);
+
+/* Small items, the usual ones, without a call. */
+static inline void asi_relay_copy(void *to, const void *from, size_t size)
+{
+    if (!to || size == 0)
+        return;
+    if (size == 4)
+        memcpy(to, from, 4);
+    else if (size == 8)
+        memcpy(to, from, 8);
+    else
+        memcpy(to, from, size);
+}
+
+/* --- remote.c --------------------------------------------------------------------------------- */
+
+/* On the loop: give the remote consumer its answer.  Returns whether somebody was there. */
+bool asi_remote_answer(struct anysync_generator *self, enum asi_advanced result, const void *item);
+
+/* On the loop: whether one waits; one that has left is forgotten. */
+bool asi_remote_is_there(struct anysync_generator *self);
+
+/* Off the loop: advance.  ADVANCE is consumed or left as it is; LATER: RET_ERROR says why. */
+enum asi_advanced asi_remote_advance(struct anysync_generator *self, struct asi_advance *advance,
+        void *ret_item, anysync_time deadline, int *ret_error);
+
+/* --- ahead.c ---------------------------------------------------------------------------------- */
+
+int asi_ahead_next(struct anysync_generator *self, void *ret_item, anysync_time deadline);
+int asi_ahead_yield(struct anysync_generator *self, const void *item);
+void asi_ahead_over(struct anysync_generator *self); /* on the loop: the task has ended */
+void asi_ahead_init(struct anysync_generator *self, uint32_t read_ahead, char *items);
+
+#endif

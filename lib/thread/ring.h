@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ring: a bounded queue of one producer and one consumer, each of whom may go to sleep when it has
+ * nothing to do, and is woken by the other.
+ *
+ *                    | push, end, producer_* | pop, flush, consumer_* |   "-": may run at the same
+ *   push, end,       |           X           |            -           |        time
+ *   producer_*       |                       |                        |   "X": one side is one
+ *   pop, flush,      |           -           |            X           |        thread at a time
+ *   consumer_*       |                       |                        |
+ *
+ * The ring says who has to be woken, and when; how is up to the caller.  A side that said that it
+ * sleeps is woken exactly once, or takes it back.
+ *
+ * Progress  all are wait-free.
+ * Order     what came before push happens before the pop of that item; what came before flush
+ *           happens before a push into the room it made.  What the consumer did before
+ *           consumer_sleeps happens before a push or end that has to wake it.
+ * Memory    the items lie in storage of the caller, in places 0 to mask.
+ * Bound     `limit` items; the producer sees room in batches, so that the sides seldom touch the
+ *           same line.
+ */
+#ifndef ASI_THREAD_RING_H
+#define ASI_THREAD_RING_H
+
+#include "thread/atomic.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct asi_ring {
+    /* how many were pushed, * 4; with ENDED, and ASLEEP for the consumer */
+    _Alignas(64) asi_atomic(uint64_t) tail;
+    uint64_t pushed;     /* [producer] */
+    uint64_t freed_seen; /* [producer] what it last saw of `head` */
+    uint64_t limit;      /* [const] */
+    uint64_t mask;       /* [const] places - 1, a power of two - 1, at least limit - 1 */
+
+    /* how many were popped, as far as was flushed, * 4; with ASLEEP for the producer */
+    _Alignas(64) asi_atomic(uint64_t) head;
+    uint64_t popped;      /* [consumer] */
+    uint64_t flushed;     /* [consumer] how many of them are in `head` */
+    uint64_t pushed_seen; /* [consumer] what it last saw of `tail` */
+    uint64_t batch;       /* [const] pops between two flushes */
+};
+
+/* For at most LIMIT items, at least 1.  The producer is asleep at first. */
+void asi_ring_init(struct asi_ring *ring, uint32_t limit);
+
+/* How many places the storage for LIMIT items has. */
+uint32_t asi_ring_places(uint32_t limit);
+
+/* --- the producer ----------------------------------------------------------------------------- */
+
+/* Whether there is room for one more. */
+bool asi_ring_has_room(struct asi_ring *ring);
+
+/* Where the next item goes.  There is room. */
+static inline uint64_t asi_ring_push_place(const struct asi_ring *ring)
+{
+    return ring->pushed & ring->mask;
+}
+
+/* The item is in its place.  Returns whether the consumer has to be woken. */
+bool asi_ring_push(struct asi_ring *ring);
+
+/* No more will come.  Returns whether the consumer has to be woken. */
+bool asi_ring_end(struct asi_ring *ring);
+
+/* About to sleep until there is room.  False: there is. */
+bool asi_ring_producer_sleeps(struct asi_ring *ring);
+
+/* Woken by something else.  False: the consumer has the duty to wake it, and will. */
+bool asi_ring_producer_back(struct asi_ring *ring);
+
+/* --- the consumer ----------------------------------------------------------------------------- */
+
+/* Whether there is an item to pop. */
+bool asi_ring_has_item(struct asi_ring *ring);
+
+/* Where that item is. */
+static inline uint64_t asi_ring_pop_place(const struct asi_ring *ring)
+{
+    return ring->popped & ring->mask;
+}
+
+/* The item was copied from its place.  Returns whether the producer has to be woken. */
+bool asi_ring_pop(struct asi_ring *ring);
+
+/* Let the producer see all pops.  Returns whether it has to be woken. */
+bool asi_ring_flush(struct asi_ring *ring);
+
+/* Whether all was popped, and no more will come. */
+bool asi_ring_is_over(struct asi_ring *ring);
+
+/* About to sleep until there is an item or the end.  False: there is one of them. */
+bool asi_ring_consumer_sleeps(struct asi_ring *ring);
+
+/* Woken by something else.  False: the producer has the duty to wake it, and will. */
+bool asi_ring_consumer_back(struct asi_ring *ring);
+
+#endif
