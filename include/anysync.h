@@ -4,13 +4,16 @@
 #define ANYSYNC_H
 
 #include <anysync/base.h>
+#include <anysync/blocking.h>
 #include <anysync/cancel.h>
 #include <anysync/error.h>
 #include <anysync/executor.h>
 #include <anysync/future.h>
 #include <anysync/io.h>
+#include <anysync/offload.h>
 #include <anysync/task.h>
 #include <anysync/typed.h>
+#include <anysync/typed_parts.h>
 #include <anysync/vars.h>
 
 #endif
