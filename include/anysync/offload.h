@@ -136,7 +136,7 @@ ANYSYNC_API int anysync_run_back_or_here(const struct anysync_function *function
  * loses nothing, and a token that was just given to it goes to the next.  Tokens have no owner: who
  * acquires one releases it, on whatever thread.  In a child of fork() all tokens are back. */
 
-struct anysync_limiter_stats {
+struct anysync_limiter_figures {
     size_t total;    /* tokens there are */
     size_t borrowed; /* in use; more than total after it was lowered, or see HOW MANY above */
     size_t waiting;  /* jobs, tasks and threads in line */
@@ -190,9 +190,9 @@ ANYSYNC_API void anysync_limiter_release(struct anysync_limiter *limiter);
  * threads. */
 ANYSYNC_API int anysync_limiter_set_total(struct anysync_limiter *limiter, size_t total);
 
-/* Write LIMITER's figures of this moment to RET_STATS.  Any thread. */
+/* Write LIMITER's figures of this moment to RET_FIGURES.  Any thread. */
 ANYSYNC_API void anysync_limiter_stats(
-        struct anysync_limiter *limiter, struct anysync_limiter_stats *ret_stats);
+        struct anysync_limiter *limiter, struct anysync_limiter_figures *ret_figures);
 
 /* --- pools ------------------------------------------------------------------------------------
  *
@@ -205,7 +205,7 @@ struct anysync_pool_options {
     int64_t idle_ns;  /* how long a thread waits for work before it ends; 0: ten seconds */
 };
 
-struct anysync_pool_stats {
+struct anysync_pool_figures {
     unsigned threads; /* there are now */
     unsigned idle;    /* of them */
 };
@@ -226,9 +226,9 @@ ANYSYNC_API int anysync_pool_new(const struct anysync_pool_options *options,
  * Any thread. */
 ANYSYNC_API struct anysync_pool *anysync_pool_unref(struct anysync_pool *pool);
 
-/* Write POOL's figures (NULL: the common one's) to RET_STATS.  Any thread. */
+/* Write POOL's figures (NULL: the common one's) to RET_FIGURES.  Any thread. */
 ANYSYNC_API void anysync_pool_stats(
-        struct anysync_pool *pool, struct anysync_pool_stats *ret_stats);
+        struct anysync_pool *pool, struct anysync_pool_figures *ret_figures);
 
 #ifdef __cplusplus
 }

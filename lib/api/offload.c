@@ -232,8 +232,7 @@ struct anysync_pool *anysync_pool_unref(struct anysync_pool *pool)
     return NULL;
 }
 
-void anysync_pool_stats(struct anysync_pool *pool, struct anysync_pool_stats *ret_stats)
+void anysync_pool_stats(struct anysync_pool *pool, struct anysync_pool_figures *ret_figures)
 {
-    asi_pool_count(
-            pool ? pool : asi_pool_common(), &ret_stats->threads, &ret_stats->idle);
+    asi_pool_count(pool ? pool : asi_pool_common(), &ret_figures->threads, &ret_figures->idle);
 }

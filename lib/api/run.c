@@ -137,8 +137,7 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
     int error = world == ASI_WORLD_TASK ? asi_wait_checkpoint() : 0;
     if (error)
         return keep_back(task, asi_call_fails(error, NULL));
-    error = submit(executor, task,
-            world == ASI_WORLD_TASK ? ASI_ORIGIN_HERE : ASI_ORIGIN_BLOCKED);
+    error = submit(executor, task, world == ASI_WORLD_TASK ? ASI_ORIGIN_HERE : ASI_ORIGIN_BLOCKED);
     if (error)
         return error;
     int64_t grace_ns = deadline == ANYSYNC_FOREVER && world != ASI_WORLD_TASK

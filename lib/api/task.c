@@ -149,7 +149,8 @@ static int spawn(bool anywhere, struct anysync_executor *executor,
         const struct anysync_function *function, const void *argument,
         struct anysync_future **ret_future)
 {
-    struct anysync_task *task = asi_task_make(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
+    struct anysync_task *task =
+            asi_task_make(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
 
     return task ? start(anywhere, executor, task, ret_future) : -ENOMEM;
 }

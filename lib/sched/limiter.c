@@ -31,10 +31,10 @@ enum {
 };
 
 struct anysync_limiter {
-    struct asi_refs refs; /* not of the default one */
-    size_t total;         /* [lock] */
-    size_t borrowed;      /* [lock] may be more than total */
-    size_t waiting;       /* [lock] claims in both lists */
+    struct asi_refs refs;  /* not of the default one */
+    size_t total;          /* [lock] */
+    size_t borrowed;       /* [lock] may be more than total */
+    size_t waiting;        /* [lock] claims in both lists */
     struct asi_list first; /* [lock] claims of jobs that had a token before; NULLs: never used */
     struct asi_list queue; /* [lock] all others */
     bool inherited;        /* [lock] from the process this one was forked from, with its tokens */
@@ -138,8 +138,7 @@ static bool take_now(struct anysync_limiter *limiter)
 }
 
 /* [lock] */
-static void enqueue(
-        struct anysync_limiter *limiter, struct asi_list *list, struct asi_claim *claim)
+static void enqueue(struct anysync_limiter *limiter, struct asi_list *list, struct asi_claim *claim)
 {
     asi_list_add(list, &claim->list);
     limiter->waiting++;
@@ -341,11 +340,11 @@ int anysync_limiter_set_total(struct anysync_limiter *limiter, size_t total)
 }
 
 void anysync_limiter_stats(
-        struct anysync_limiter *limiter, struct anysync_limiter_stats *ret_stats)
+        struct anysync_limiter *limiter, struct anysync_limiter_figures *ret_figures)
 {
     limiter = asi_limiter_or_default(limiter);
     asi_lock_take(&lock);
-    *ret_stats = (struct anysync_limiter_stats){
+    *ret_figures = (struct anysync_limiter_figures){
             .total = limiter->total, .borrowed = limiter->borrowed, .waiting = limiter->waiting};
     asi_lock_give(&lock);
 }

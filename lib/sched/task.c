@@ -21,9 +21,8 @@
 enum {
     ALIGNMENT = 16,
     /* Small arguments use what the last line of the record leaves. */
-    ARGUMENT_AT =
-            (offsetof(struct anysync_task, vars_given) + sizeof(bool) + ALIGNMENT - 1) / ALIGNMENT *
-            ALIGNMENT
+    ARGUMENT_AT = (offsetof(struct anysync_task, vars_given) + sizeof(bool) + ALIGNMENT - 1) /
+                  ALIGNMENT * ALIGNMENT
 };
 
 _Static_assert(sizeof(struct anysync_task) <= ASI_RECYCLE_RECORD_SIZE,

@@ -75,7 +75,7 @@ struct anysync_task {
     const struct anysync_function *function; /* [const] */
     struct asi_scheduler *scheduler;         /* [const] after submission */
     union {
-        struct asi_coro *coro; /* [loop] its stack, while it is suspended or ready again */
+        struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
         struct asi_scheduler *origin; /* [const] of a job: the loop it came from; NULL: none */
     };
     union {

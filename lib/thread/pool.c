@@ -39,14 +39,14 @@
 enum { NAME_SIZE = 16 /* what systems show of it */ };
 
 struct anysync_pool {
-    struct asi_refs refs; /* not of the common one */
-    char name[NAME_SIZE]; /* [const] */
-    int64_t idle_ns;      /* [const] */
-    struct asi_list idle; /* [lock] threads, used last first */
-    unsigned idle_count;  /* [lock] */
-    unsigned threads;     /* [lock] starting, working, idle, or told to end */
-    bool looked_for;      /* [lock] the first of the idle ones looks for work */
-    bool closed;          /* [lock] the last reference has gone */
+    struct asi_refs refs;             /* not of the common one */
+    char name[NAME_SIZE];             /* [const] */
+    int64_t idle_ns;                  /* [const] */
+    struct asi_list idle;             /* [lock] threads, used last first */
+    unsigned idle_count;              /* [lock] */
+    unsigned threads;                 /* [lock] starting, working, idle, or told to end */
+    bool looked_for;                  /* [lock] the first of the idle ones looks for work */
+    bool closed;                      /* [lock] the last reference has gone */
     struct asi_letter *first, **last; /* [lock] work that waits for a thread */
     struct anysync_pool *next;        /* [lock] all pools */
 };
