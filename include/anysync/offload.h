@@ -26,7 +26,8 @@
  *   comes back for 20 ms it goes on with one too many (docs/decisions/0023).
  *
  * CANCEL  A job that has not begun never does.  One that runs is asked: anysync_check_cancelled()
- *   tells it, and to end is up to it.  Nothing interrupts it.  Who waits for a job by anysync_call,
+ *   tells it, and to end is up to it.  Nothing interrupts it, but for a task it waits
+ *   for by anysync_run_back(): that is cancelled with it.  Who waits for a job by anysync_call,
  *   anysync_await or anysync_offload, and is cancelled or comes to its deadline, asks the job and
  *   waits for its end, or with the option abandon leaves it alone at once.  anysync_run and
  *   anysync_run_on wait for the end no longer than the executor's grace time.

@@ -17,6 +17,7 @@
 #include "thread/fork.h"
 #include "thread/pool.h"
 
+#include <anysync/cancel.h>
 #include <anysync/offload.h>
 
 #include <errno.h>
@@ -176,7 +177,10 @@ static int run_back(struct anysync_task *job, const struct anysync_function *fun
     task->scheduler = job->origin;
     task->epoch = job->epoch;
     if (asi_scheduler_post(job->origin, &task->letter)) {
+        if (asi_job_waits_for(task))
+            asi_task_ask_cancel(task, anysync_cancel_reason());
         error = asi_run_finish(world, task, ret_result, deadline, ASI_NS_PER_SECOND, NULL);
+        (void)asi_job_waits_for(NULL);
     } else {
         error = asi_call_fails(-ESHUTDOWN, gone_text, asi_task_name(task));
         anysync_future_unref(&task->future); /* the loop's reference */

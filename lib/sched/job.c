@@ -20,13 +20,34 @@
 #include "sched/vars.h"
 #include "thread/fork.h"
 #include "thread/local.h"
+#include "thread/lock.h"
+#include "thread/once.h"
 #include "thread/pool.h"
 
 #include <errno.h>
 
 static const char no_reason[] = "";
 
+static struct asi_lock lock = ASI_LOCK_INIT;
+
 static void deliver_job(struct asi_letter *letter, void *receiver);
+
+static void before_fork(void)
+{
+    asi_lock_take(&lock);
+}
+
+static void after_fork(void)
+{
+    asi_lock_give(&lock);
+}
+
+static void prepare(void)
+{
+    static const struct asi_fork_part part = {before_fork, NULL, after_fork};
+
+    asi_fork_add(&part);
+}
 
 void asi_job_init(struct anysync_task *task)
 {
@@ -120,6 +141,9 @@ static void set_origin(struct anysync_task *task, enum asi_origin origin)
 int asi_job_start(struct anysync_task *task, struct anysync_limiter *limiter,
         struct anysync_pool *pool, enum asi_origin origin)
 {
+    static struct asi_once once = ASI_ONCE_INIT;
+
+    asi_once_run(&once, prepare);
     limiter = anysync_limiter_ref(asi_limiter_or_default(limiter));
     task->job.limiter = limiter;
     task->job.pool = asi_pool_ref(pool ? pool : asi_pool_common());
@@ -167,13 +191,47 @@ void asi_job_launch(struct anysync_task *task)
 
 /* --- cancelling ------------------------------------------------------------------------------- */
 
+/* A cancel leaves its reason, then looks for `back` under the lock; the job sets `back` under the
+ * lock, then looks for a reason.  So one of them sees the other's. */
+bool asi_job_waits_for(struct anysync_task *back)
+{
+    struct anysync_task *job = asi_job_here();
+
+    while (!job->job.limiter && job->job.outer) /* the one that others know */
+        job = job->job.outer;
+    asi_lock_take(&lock);
+    job->back = back;
+    job->cancellable = back;
+    asi_lock_give(&lock);
+    return asi_job_asked();
+}
+
+/* What TASK, a job, waits for now, with a reference; or NULL. */
+static struct anysync_task *get_back(struct anysync_task *task)
+{
+    asi_lock_take(&lock);
+    struct anysync_task *back = task->cancellable ? task->back : NULL;
+    if (back)
+        anysync_future_ref(&back->future);
+    asi_lock_give(&lock);
+    return back;
+}
+
 int asi_job_ask_cancel(struct anysync_task *task, const char *reason)
 {
     if (asi_flag_raise(&task->cancel_asked))
         return 0; /* somebody asked before */
     asi_pointer_set(&task->job_reason, (void *)(uintptr_t)(reason ? reason : no_reason));
-    if (!task->job.limiter || !asi_limiter_withdraw(task->job.limiter, &task->job.claim))
-        return 0; /* it runs, or will look before it does */
+    if (!task->job.limiter)
+        return 0;
+    if (!asi_limiter_withdraw(task->job.limiter, &task->job.claim)) {
+        struct anysync_task *back = get_back(task); /* it runs, or will look before it does */
+        if (back) {
+            asi_task_ask_cancel(back, reason);
+            anysync_future_unref(&back->future);
+        }
+        return 0;
+    }
     asi_task_refuse(task, -ECANCELED,
             asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
                     "blocking function \"%s\" was cancelled before it began%s%s",

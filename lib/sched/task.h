@@ -71,7 +71,10 @@ struct asi_job {
 struct anysync_task {
     struct anysync_future future; /* first; the line that waiters look at */
 
-    _Alignas(64) struct asi_letter letter;   /* submission; then `next` links the ready queue */
+    _Alignas(64) union {
+        struct asi_letter letter;  /* submission; then `next` links the ready queue */
+        struct anysync_task *back; /* [job lock] of a job: there if `cancellable` */
+    };
     const struct anysync_function *function; /* [const] */
     struct asi_scheduler *scheduler;         /* [const] after submission */
     union {
@@ -93,8 +96,8 @@ struct anysync_task {
     bool hooked;                  /* [const] after submission: `hook` is there */
     struct asi_flag cancel_asked; /* [atomic] cancel_letter is on its way or was */
 
-    union {
-        _Alignas(64) struct {
+    _Alignas(64) union {
+        struct {
             struct asi_list list;            /* [loop] among the suspended */
             struct asi_scope *scope;         /* [loop] the innermost it is in; if `scoped` */
             const char *cancel_reason;       /* [loop] there if `asked` */
@@ -180,8 +183,8 @@ static inline struct asi_slot asi_task_slot(struct anysync_task *task)
     return (struct asi_slot){&task->future.error, &task->future.status};
 }
 
-_Static_assert(
-        offsetof(struct anysync_task, list) == 128, "a task has outgrown its two cache lines");
+_Static_assert(offsetof(struct anysync_task, list) == 128 && sizeof(struct asi_job) <= 48,
+        "a task has outgrown its two cache lines");
 
 static inline struct anysync_task *asi_task_of(struct anysync_future *future)
 {
