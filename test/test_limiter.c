@@ -20,29 +20,10 @@
  *       in a forked child all tokens are back      h3_in_a_child_all_tokens_are_back
  */
 #include "fault.h"
-#include "worlds.h"
+#include "jobs.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <time.h>
 #include <unistd.h>
-
-static struct anysync_limiter *new_limiter(size_t total)
-{
-    struct anysync_limiter *limiter = NULL;
-
-    CHECK_EQ(anysync_limiter_new(total, &limiter), 0);
-    return limiter;
-}
-
-static struct anysync_limiter_figures figures(struct anysync_limiter *limiter)
-{
-    struct anysync_limiter_figures now;
-
-    anysync_limiter_stats(limiter, &now);
-    return now;
-}
 
 static void wait_for_waiting(struct anysync_limiter *limiter, size_t count)
 {
@@ -114,11 +95,6 @@ TEST(h3_a_limiter_per_call)
 }
 
 static atomic_int running, most;
-
-static void nap(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-}
 
 /* Blocks its thread in a way that the library does not see: the token stays with the job. */
 ANYSYNC_BLOCKING(void, hold, (atomic_bool *, go_on))
