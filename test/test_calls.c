@@ -287,12 +287,18 @@ TEST(g1_run_of_a_blocking_function_in_a_coroutine)
     in_worlds(EVERYWHERE_AND_POOL, check_run_in_coroutine);
 }
 
+ANYSYNC_COROUTINE(void, runs_a_job)
+{
+    return anysync_run(&where_function, NULL, NULL, ANYSYNC_FOREVER);
+}
+
 ANYSYNC_COROUTINE(void, runs_a_gate_job, (struct anysync_future *, gate))
 {
     ANYSYNC_SCOPED_FUTURE(opener, soon);
 
     CHECK_EQ(opener_start(&soon, gate), 0);
-    return anysync_run(&pass_function, &gate, NULL, ANYSYNC_FOREVER);
+    CHECK_EQ(anysync_run(&pass_function, &gate, NULL, ANYSYNC_FOREVER), 0);
+    return opener_wait(&soon, ANYSYNC_FOREVER);
 }
 
 TEST(g1_run_keeps_to_the_option_nested)
@@ -306,7 +312,7 @@ TEST(g1_run_keeps_to_the_option_nested)
     anysync_executor_unref(executor);
     options.nested = ANYSYNC_NESTED_ERROR;
     CHECK_EQ(anysync_executor_new(&options, &executor), 0);
-    CHECK_EQ(runs_a_gate_job_run_on(executor, gate), -EDEADLK);
+    CHECK_EQ(runs_a_job_run_on(executor), -EDEADLK);
     anysync_executor_unref(executor);
     anysync_future_unref(gate);
 }

@@ -85,11 +85,25 @@ static int call_body(struct anysync_task *task)
     return status;
 }
 
+/* TASK has a token and gets no thread. */
+static void fail_for_thread(struct anysync_task *task, int error)
+{
+    asi_limiter_give_back(task->job.limiter);
+    asi_task_refuse(task, error,
+            asi_error_new(error, ANYSYNC_ORIGIN_TASK, "no thread for blocking function \"%s\"",
+                    asi_task_name(task)),
+            asi_pool_name(task->job.pool));
+}
+
 static void deliver_job(struct asi_letter *letter, void *receiver)
 {
     struct anysync_task *task = asi_container_of(letter, struct anysync_task, letter);
     struct anysync_limiter *limiter = task->job.limiter;
 
+    if (!receiver) {
+        fail_for_thread(task, -EAGAIN);
+        return;
+    }
     asi_local.job = task;
     asi_local.token = limiter;
     int status = call_body(task);
@@ -172,19 +186,13 @@ void asi_job_launch(struct anysync_task *task)
     launching = &chain->next;
     while (chain) {
         struct anysync_task *each = asi_container_of(chain, struct anysync_task, letter);
-        struct anysync_limiter *limiter = each->job.limiter;
         struct asi_letter *next = chain->next;
         if (!next)
             launching = &chain;
         int error = asi_pool_give(each->job.pool, chain);
         chain = next;
-        if (!error)
-            continue;
-        asi_limiter_give_back(limiter);
-        asi_task_refuse(each, error,
-                asi_error_new(error, ANYSYNC_ORIGIN_TASK, "no thread for blocking function \"%s\"",
-                        asi_task_name(each)),
-                "anysync-pool");
+        if (error)
+            fail_for_thread(each, error);
     }
     launching = NULL;
 }

@@ -4,14 +4,15 @@
  *
  * A piece of work is a letter whose function does it.  It goes to the thread that was used last, as
  * that one's caches are warm and it may still be looking for work; without an idle thread a new one
- * is started.  How many there are is not decided here: whoever gives work limits it
+ * is started.  Short pieces that come in a row are done by few threads, as waking more would take
+ * longer.  How many there are is not decided here: whoever gives work limits it
  * (sched/limiter.h).  A thread that had nothing to do for the pool's idle time ends.  Threads are
  * daemons: nobody joins them.
  *
  * Thread    any.   Progress  one lock, for a few instructions, at both ends of a piece of work.
  * Order     what came before give happens before the work.
  * Memory    a pool lives until nobody has a reference and its last thread has left.
- * Bound     work queues here only while no thread can be started; who gave it holds a token.
+ * Bound     who gave the work that is queued here holds a token.
  */
 #ifndef ASI_THREAD_POOL_H
 #define ASI_THREAD_POOL_H
@@ -38,7 +39,8 @@ const char *asi_pool_name(const struct anysync_pool *pool);
 /*
  * Have WORK (consumed if the return is 0) done: deliver(WORK, its struct asi_pool_thread) is called
  * on a thread of POOL, on which the caller has a reference until then.  If no thread can be
- * started, one that is busy does it later.
+ * started, one that is busy does it later; if there is no such thread either, and this was found out
+ * by somebody else, deliver(WORK, NULL) is called there.
  * Returns 0; -EAGAIN or -ENOMEM: there is no thread at all.
  */
 int asi_pool_give(struct anysync_pool *pool, struct asi_letter *work);
