@@ -12,7 +12,7 @@
  *      }
  *
  *   count_lines(&n, "a.txt")                 thread: a plain call; coroutine: suspends for a job
- *   count_lines_offload(&options, &n, "a.txt")     always a job: thread: blocks; coroutine: suspends
+ *   count_lines_offload(&options, &n, "a.txt")     always a job: blocks a thread, or suspends
  *   count_lines_offload_until(&options, &n, "a.txt", deadline)
  *
  *   count_lines_future soon;                 a typed handle

@@ -49,8 +49,8 @@ void asi_job_run_here(struct anysync_task *task);
 /* As asi_task_ask_cancel(). */
 int asi_job_ask_cancel(struct anysync_task *task, const char *reason);
 
-/* While this thread's job waits for BACK (borrowed), a cancel of the job is one of BACK too; NULL: no
- * more.  Returns whether the job was asked to end before. */
+/* While this thread's job waits for BACK (borrowed), a cancel of the job is one of BACK too; NULL:
+ * no more.  Returns whether the job was asked to end before. */
 bool asi_job_waits_for(struct anysync_task *back);
 
 /* The job that this thread runs was asked to end, or one that called it.  NULL: no; otherwise the

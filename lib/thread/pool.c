@@ -9,10 +9,10 @@
  *
  * WHO DOES IT  The idle threads are a list, used last first, and each waits on a waiter of its own.
  *   At most one of them looks for work before it sleeps, and stands in front: more would take
- *   processors from those who work.  Work is handed straight to the one that looks.  Otherwise it is
- *   queued, and one thread is called (woken, or started).  While that one is on its way nobody else
- *   is called: waking a thread costs more than much of the work does, and a thread that comes to
- *   rest meanwhile takes what is queued.  The one that was called, or any other that takes work,
+ *   processors from those who work.  Work is handed straight to the one that looks.  Otherwise it
+ *   is queued, and one thread is called (woken, or started).  While that one is on its way nobody
+ *   else is called: waking a thread costs more than much of the work does, and a thread that comes
+ *   to rest meanwhile takes what is queued.  The one that was called, or any other that takes work,
  *   calls the next if more is queued: so blocking work gets all the threads it needs.
  *
  *   Work is queued => a thread is on its way, or none can be had and those that work will take it.
@@ -21,7 +21,8 @@
  *   there is work for one more: never more threads than there was work at one time.
  *
  * A thread is taken off the idle list by whoever gives it work, calls it or tells it to end, and
- * then gets exactly one delivery; or by itself, when its time is over.  The lock says who was first.
+ * then gets exactly one delivery; or by itself, when its time is over.  The lock says who was
+ * first.
  *
  * One lock serves all pools.  A lock of each would have to be taken by a fork() too, however many
  * there are; and the lock is held for a few instructions at each end of work that is worth a
@@ -401,7 +402,7 @@ static bool give_up(struct asi_pool_thread *thread)
     return mine;
 }
 
-/* THREAD, which is idle, waits for its delivery.  False: its time is over, or it was told to end. */
+/* THREAD, which is idle, waits for its delivery.  False: it has to end. */
 static bool wait_idle(struct asi_pool_thread *thread)
 {
     if (thread->may_look)

@@ -39,8 +39,8 @@ const char *asi_pool_name(const struct anysync_pool *pool);
 /*
  * Have WORK (consumed if the return is 0) done: deliver(WORK, its struct asi_pool_thread) is called
  * on a thread of POOL, on which the caller has a reference until then.  If no thread can be
- * started, one that is busy does it later; if there is no such thread either, and this was found out
- * by somebody else, deliver(WORK, NULL) is called there.
+ * started, one that is busy does it later; if there is no such thread either, and this was found
+ * out by somebody else, deliver(WORK, NULL) is called there.
  * Returns 0; -EAGAIN or -ENOMEM: there is no thread at all.
  */
 int asi_pool_give(struct anysync_pool *pool, struct asi_letter *work);
