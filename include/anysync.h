@@ -4,6 +4,7 @@
 #define ANYSYNC_H
 
 #include <anysync/base.h>
+#include <anysync/blocking.h>
 #include <anysync/cancel.h>
 #include <anysync/channel.h>
 #include <anysync/error.h>
@@ -14,8 +15,10 @@
 #include <anysync/group.h>
 #include <anysync/io.h>
 #include <anysync/manager.h>
+#include <anysync/offload.h>
 #include <anysync/task.h>
 #include <anysync/typed.h>
+#include <anysync/typed_parts.h>
 #include <anysync/vars.h>
 
 #endif

@@ -12,7 +12,6 @@
 #include "harness.h"
 
 #include <anysync.h>
-#include <anysync/typed.h>
 
 #include <event2/event.h>
 
@@ -23,12 +22,14 @@ enum world {
     OWN = 8,      /* a coroutine on the worker of an executor of one's own */
     NESTED = 16,  /* a coroutine on the fresh thread of a nested run */
     FOREIGN = 32, /* a callback of a libevent base that is not the library's */
+    POOL = 64,    /* a job on a pool thread, started by a coroutine on the global worker */
 };
 
 #define ON_WORKERS (WORKER | OWN | NESTED)
 #define IN_COROUTINES (ON_WORKERS | HERE)
 #define ON_THREADS (PLAIN | FOREIGN)
 #define EVERYWHERE (IN_COROUTINES | ON_THREADS)
+#define EVERYWHERE_AND_POOL (EVERYWHERE | POOL)
 
 typedef void world_check_fn(void);
 
@@ -45,6 +46,18 @@ ANYSYNC_COROUTINE(void, world_body, (world_check_fn *, check))
 ANYSYNC_COROUTINE(void, world_outer, (world_check_fn *, check))
 {
     return world_body_run(check);
+}
+
+ANYSYNC_BLOCKING(void, world_job, (world_check_fn *, check))
+{
+    CHECK(!anysync_in_coroutine());
+    check();
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, world_offloads, (world_check_fn *, check))
+{
+    return world_job(check);
 }
 
 static inline void world_callback(evutil_socket_t fd, short events, void *argument)
@@ -79,7 +92,7 @@ static inline void world_own(world_check_fn *check)
 /* Run CHECK in each of WORLDS, and wait for it each time. */
 static inline void in_worlds(unsigned worlds, world_check_fn *check)
 {
-    for (unsigned world = PLAIN; world <= FOREIGN; world <<= 1) {
+    for (unsigned world = PLAIN; world <= POOL; world <<= 1) {
         if (!(worlds & world))
             continue;
         world_now = (enum world)world;
@@ -101,6 +114,9 @@ static inline void in_worlds(unsigned worlds, world_check_fn *check)
             break;
         case FOREIGN:
             world_foreign(check);
+            break;
+        case POOL:
+            CHECK_EQ(world_offloads_run(check), 0);
             break;
         }
     }

@@ -13,6 +13,9 @@
  *   anysync_run_on     blocks, on the executor named; suspends a coroutine
  *   anysync_spawn      a new task and its future, at once; on this loop, or on the worker
  *
+ * The table is for coroutine functions; <anysync/offload.h> has that for blocking ones, which all
+ * of these take too.
+ *
  * A loop's callback (libevent calling you on a loop's thread, outside a task) may spawn and
  * anysync_run; it cannot call (-EDEADLK) or await (-EPERM), because nothing there can suspend.
  *
@@ -80,7 +83,9 @@ struct anysync_task; /* opaque: a task that can be started once */
 
 /*
  * Call FUNCTION, whatever the world: a thread outside tasks blocks while the worker runs it; in a
- * coroutine its body is called in the same task, on the same stack, like any C function.
+ * coroutine its body is called in the same task, on the same stack, like any C function.  A
+ * blocking function is called like any C function outside tasks, and in a coroutine offloaded, as
+ * anysync_offload() without options does (<anysync/offload.h>).
  *
  * function    borrowed.
  * argument    argument_size bytes, copied; NULL when 0.

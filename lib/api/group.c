@@ -214,10 +214,10 @@ static int check_open(const struct anysync_group *group)
 /* [lock] TASK goes to the group's loop, with one reference, which is dropped if that fails. */
 static int submit(struct anysync_group *group, struct anysync_task *task)
 {
+    if (group->loop == asi_scheduler_here() || task->future.is_job)
+        return asi_start(task);
     if (!group->loop)
         return asi_start_on(NULL, task);
-    if (group->loop == asi_scheduler_here())
-        return asi_start(task);
     task->scheduler = group->loop;
     if (asi_scheduler_post(group->loop, &task->letter))
         return 0;
@@ -250,7 +250,7 @@ static int spawn(struct anysync_group *group, const struct anysync_function *fun
 
     if (asi_group_is_orphan(group))
         return orphan_fails();
-    struct anysync_task *task = asi_make_task(function, argument, refs);
+    struct anysync_task *task = asi_task_make(function, argument, refs);
     if (!task)
         return -ENOMEM;
     struct asi_child *child = asi_recycle_take(ASI_RECYCLE_RECORD);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "loop/poller.h"
 #include "sched/error.h"
+#include "sched/job.h"
 #include "sched/scheduler.h"
 #include "sched/scope.h"
 #include "sched/wait.h"
@@ -93,8 +94,10 @@ static int wait_in_thread(int fd, unsigned events, anysync_time deadline)
         anysync_time now = anysync_now();
         anysync_time left = end == ANYSYNC_FOREVER ? ANYSYNC_FOREVER : end > now ? end - now : 0;
         int64_t left_ms = left <= 0 ? 0 : left / ASI_NS_PER_MS + 1;
+        struct anysync_limiter *limiter = asi_job_pause();
         int ready =
                 poll_once(fd, events, left_ms > LONGEST_POLL_MS ? LONGEST_POLL_MS : (int)left_ms);
+        asi_job_resume(limiter);
         if (ready != 0)
             return ready;
         if (left <= 0)

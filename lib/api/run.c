@@ -14,6 +14,7 @@
 
 #include "api/executor.h"
 #include "base/clock.h"
+#include "sched/job.h"
 #include "sched/scheduler.h"
 #include "sched/scope.h"
 #include "thread/fork.h"
@@ -64,9 +65,12 @@ static int keep_back(struct anysync_task *task, int error)
     return error;
 }
 
-static int submit(struct anysync_executor *executor, struct anysync_task *task)
+/* ORIGIN: of a job, which goes to the pool. */
+static int submit(
+        struct anysync_executor *executor, struct anysync_task *task, enum asi_origin origin)
 {
-    int error = asi_executor_submit(executor, task);
+    int error = task->future.is_job ? asi_job_start(task, NULL, NULL, origin)
+                                    : asi_executor_submit(executor, task);
 
     return ASI_UNLIKELY(error) ? keep_back(task, error) : 0;
 }
@@ -86,12 +90,14 @@ int asi_start(struct anysync_task *task)
 {
     struct asi_scheduler *here = asi_scheduler_here();
 
-    return here ? add_here(here, task) : submit(NULL, task);
+    return here && !task->future.is_job ? add_here(here, task)
+                                        : submit(NULL, task, ASI_ORIGIN_HERE);
 }
 
 int asi_start_on(struct anysync_executor *executor, struct anysync_task *task)
 {
-    return asi_executor_is_here(executor) ? asi_start(task) : submit(executor, task);
+    return asi_executor_is_here(executor) ? asi_start(task)
+                                          : submit(executor, task, ASI_ORIGIN_HERE);
 }
 
 int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline)
@@ -107,9 +113,11 @@ int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline
     int error = asi_wait_checkpoint();
     if (error)
         return keep_back(task, asi_call_fails(error, NULL));
-    error = add_here(here, task);
+    error = task->future.is_job ? submit(NULL, task, ASI_ORIGIN_HERE) : add_here(here, task);
     if (error)
         return error;
+    if (task->future.is_job)
+        return asi_wait_for_job(ASI_WORLD_TASK, task, ret_result, deadline, false);
     return asi_run_finish(ASI_WORLD_TASK, task, ret_result, deadline, here->options.grace_ns, NULL);
 }
 
@@ -130,7 +138,7 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
     int error = world == ASI_WORLD_TASK ? asi_wait_checkpoint() : 0;
     if (error)
         return keep_back(task, asi_call_fails(error, NULL));
-    error = submit(executor, task);
+    error = submit(executor, task, world == ASI_WORLD_TASK ? ASI_ORIGIN_HERE : ASI_ORIGIN_BLOCKED);
     if (error)
         return error;
     int64_t grace_ns = asi_scope_limit(deadline) == ANYSYNC_FOREVER && world != ASI_WORLD_TASK
@@ -140,10 +148,10 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
             deadline, grace_ns, NULL);
 }
 
-/* Block this thread, loop or not, while the global worker runs TASK. */
+/* Block this thread, loop or not, while the global worker or the pool runs TASK. */
 static int run_on_worker(struct anysync_task *task, void *ret_result, anysync_time deadline)
 {
-    int error = submit(NULL, task);
+    int error = submit(NULL, task, ASI_ORIGIN_BLOCKED);
 
     if (error)
         return error;
@@ -172,6 +180,8 @@ int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline)
     case ANYSYNC_NESTED_THREAD:
         break;
     }
+    if (task->future.is_job) /* it has a thread of its own anyway */
+        return run_on_worker(task, ret_result, deadline);
     return asi_run_nested(task, ret_result, deadline);
 }
 
@@ -218,6 +228,10 @@ int asi_run_here(struct anysync_task *task, void *ret_result, anysync_time deadl
                         "this thread runs a loop already, so task \"%s\" cannot run on another "
                         "one here: use anysync_await(), anysync_call() or anysync_run()",
                         asi_task_name(task)));
+    if (task->future.is_job) {
+        asi_job_run_here(task);
+        return asi_future_collect(&task->future, ret_result);
+    }
     struct asi_scheduler *scheduler = here_loop();
     if (!scheduler)
         return keep_back(task, asi_call_fails(-ENOMEM, "no memory for a loop"));

@@ -7,10 +7,6 @@
 
 #include <anysync/task.h>
 
-/* A task of FUNCTION, checked, with REFS references; NULL, with a sentence, without memory. */
-struct anysync_task *asi_make_task(
-        const struct anysync_function *function, const void *argument, uint32_t refs);
-
 /* Run TASK and wait for it, in the way of each name (<anysync/task.h>).  Consumes one reference,
  * the loop's; borrows another. */
 int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline);
@@ -23,6 +19,15 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
  * thread's loop, or without one on the global executor; _on: on EXECUTOR. */
 int asi_start(struct anysync_task *task);
 int asi_start_on(struct anysync_executor *executor, struct anysync_task *task);
+
+/* A task of FUNCTION, checked, with REFS references; NULL, with a sentence, when there is no memory. */
+struct anysync_task *asi_task_make(
+        const struct anysync_function *function, const void *argument, uint32_t refs);
+
+/* TASK, a job, was started: wait for it in WORLD until DEADLINE; then ask it to end, and wait for
+ * that or, if ABANDON, leave it; collect. */
+int asi_wait_for_job(enum asi_world world, struct anysync_task *task, void *ret_result,
+        anysync_time deadline, bool abandon);
 
 /* Run TASK, which was given to the loop of a fresh thread, in nested.c. */
 int asi_run_nested(struct anysync_task *task, void *ret_result, anysync_time deadline);

@@ -6,11 +6,14 @@
 #include "api/executor.h"
 #include "api/run.h"
 #include "base/memory.h"
+#include "sched/job.h"
 #include "sched/scheduler.h"
 #include "sched/scope.h"
 #include "sched/vars.h"
 #include "thread/fork.h"
 #include "thread/local.h"
+
+#include <anysync/offload.h>
 
 #include <errno.h>
 #include <string.h>
@@ -24,7 +27,7 @@ static void check_function(const struct anysync_function *function, const void *
             argument || function->argument_size == 0, "the function takes an argument: NULL given");
 }
 
-struct anysync_task *asi_make_task(
+struct anysync_task *asi_task_make(
         const struct anysync_function *function, const void *argument, uint32_t refs)
 {
     check_function(function, argument);
@@ -37,7 +40,7 @@ struct anysync_task *asi_make_task(
 int anysync_run(const struct anysync_function *function, const void *argument, void *ret_result,
         anysync_time deadline)
 {
-    struct anysync_task *task = asi_make_task(function, argument, CALLERS_AND_LOOPS);
+    struct anysync_task *task = asi_task_make(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -49,7 +52,7 @@ int anysync_run(const struct anysync_function *function, const void *argument, v
 int anysync_run_here(const struct anysync_function *function, const void *argument,
         void *ret_result, anysync_time deadline)
 {
-    struct anysync_task *task = asi_make_task(function, argument, CALLERS_AND_LOOPS);
+    struct anysync_task *task = asi_task_make(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -61,7 +64,7 @@ int anysync_run_here(const struct anysync_function *function, const void *argume
 int anysync_await(const struct anysync_function *function, const void *argument, void *ret_result,
         anysync_time deadline)
 {
-    struct anysync_task *task = asi_make_task(function, argument, CALLERS_AND_LOOPS);
+    struct anysync_task *task = asi_task_make(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -73,7 +76,7 @@ int anysync_await(const struct anysync_function *function, const void *argument,
 int anysync_run_on(struct anysync_executor *executor, const struct anysync_function *function,
         const void *argument, void *ret_result, anysync_time deadline)
 {
-    struct anysync_task *task = asi_make_task(function, argument, CALLERS_AND_LOOPS);
+    struct anysync_task *task = asi_task_make(function, argument, CALLERS_AND_LOOPS);
 
     if (!task)
         return -ENOMEM;
@@ -82,7 +85,7 @@ int anysync_run_on(struct anysync_executor *executor, const struct anysync_funct
     return status;
 }
 
-/* Call FUNCTION's body in this task.  The body gets copies, as it would in a task of its own. */
+/* Call FUNCTION's body here.  The body gets copies, as it would in a task of its own. */
 static int call_body(
         const struct anysync_function *function, const void *argument, void *ret_result)
 {
@@ -107,14 +110,18 @@ static int call_body(
 int anysync_call(const struct anysync_function *function, const void *argument, void *ret_result)
 {
     check_function(function, argument);
+    bool blocking = function->kind == ANYSYNC_KIND_BLOCKING;
     switch (asi_world()) {
     case ASI_WORLD_TASK:
-        return call_body(function, argument, ret_result);
+        return blocking ? anysync_offload(function, argument, ret_result, NULL, ANYSYNC_FOREVER)
+                        : call_body(function, argument, ret_result);
     case ASI_WORLD_CALLBACK:
         return asi_call_fails(-EDEADLK,
                 "a callback of the loop cannot wait for %s: use anysync_spawn() there",
                 function->name);
     case ASI_WORLD_THREAD:
+        if (blocking)
+            return call_body(function, argument, ret_result);
         break;
     }
     return anysync_run(function, argument, ret_result, ANYSYNC_FOREVER);
@@ -143,7 +150,7 @@ static int spawn(bool anywhere, struct anysync_executor *executor,
         struct anysync_future **ret_future)
 {
     struct anysync_task *task =
-            asi_make_task(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
+            asi_task_make(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
 
     return task ? start(anywhere, executor, task, ret_future) : -ENOMEM;
 }
@@ -165,7 +172,7 @@ int anysync_spawn_on(struct anysync_executor *executor, const struct anysync_fun
 int anysync_task_new(const struct anysync_function *function, const void *argument,
         const char *name, struct anysync_task **ret_task)
 {
-    struct anysync_task *task = asi_make_task(function, argument, 1);
+    struct anysync_task *task = asi_task_make(function, argument, 1);
 
     if (!task)
         return -ENOMEM;
@@ -259,7 +266,9 @@ bool anysync_in_coroutine(void)
 
 const char *anysync_task_name(void)
 {
-    return asi_world() == ASI_WORLD_TASK ? asi_task_name(asi_scheduler_here()->current) : NULL;
+    if (asi_world() == ASI_WORLD_TASK)
+        return asi_task_name(asi_scheduler_here()->current);
+    return asi_job_here() ? asi_task_name(asi_job_here()) : NULL;
 }
 
 uint64_t anysync_tasks_started(void)

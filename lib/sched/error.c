@@ -187,6 +187,8 @@ struct asi_slot asi_slot(void)
         struct anysync_task *task = scheduler->current;
         return asi_task_slot(task);
     }
+    if (asi_local.job)
+        return asi_task_slot(asi_local.job);
     asi_scheduler_prepare_process();
     asi_local_attach();
     return (struct asi_slot){&asi_local.error, &asi_local.error_code};

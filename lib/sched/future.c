@@ -20,6 +20,8 @@ void asi_future_init(struct anysync_future *future, uint32_t refs, void *result,
     future->generation = asi_fork_generation;
     future->result_size = (uint32_t)result_size;
     future->is_task = false;
+    future->is_job = false;
+    future->watched = false;
     future->recycled = false;
     future->named = false;
     asi_flag_init(&future->seen);

@@ -18,6 +18,8 @@ struct anysync_task;
 struct anysync_future {
     struct asi_cell cell;    /* [atomic] done, and who waits */
     struct asi_refs refs;    /* [atomic] */
+    bool is_job;             /* [const] it is the first member of a job (sched/job.h) */
+    bool watched;            /* [const] after submission: `seen` also says that a value was taken */
     void *result;            /* [const] inside this allocation; what it holds: as status */
     struct asi_error *error; /* [completer], constant when done; owned, may be NULL */
     int status;              /* [completer], constant when done: 0 or a negative code */
@@ -50,8 +52,11 @@ static inline int asi_future_collect(struct anysync_future *future, void *ret_re
 {
     if (ASI_UNLIKELY(future->status != 0))
         return asi_future_collect_error(future);
-    if (ret_result && future->result_size > 0)
+    if (ret_result && future->result_size > 0) {
         memcpy(ret_result, future->result, future->result_size);
+        if (ASI_UNLIKELY(future->watched))
+            asi_flag_set(&future->seen);
+    }
     return 0;
 }
 

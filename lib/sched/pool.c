@@ -132,6 +132,7 @@ void asi_scheduler_give(struct asi_scheduler *scheduler)
 void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind,
         const struct anysync_executor_options *options)
 {
+    scheduler->epoch++;
     scheduler->kind = kind;
     scheduler->options = *options;
     scheduler->root = NULL;

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "coro/overflow.h"
+#include "sched/job.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 
@@ -423,7 +424,9 @@ static void sleep_until_work(struct asi_scheduler *scheduler)
 
     if (!asi_mailbox_park(&scheduler->mailbox))
         return;
+    struct anysync_limiter *limiter = asi_job_pause(); /* a here-loop's, in a job */
     asi_poller_sleep(&scheduler->poller, ticket, asi_timers_next(&scheduler->timers));
+    asi_job_resume(limiter);
     /* take_letters ends the park */
 }
 

@@ -78,6 +78,7 @@ struct asi_scheduler {
     struct asi_pointer owner; /* [atomic] of a worker: its executor, NULL when that was freed */
     struct anysync_executor_options options; /* constant while it runs */
     uint32_t generation;                     /* of the process whose thread runs it */
+    uint64_t epoch; /* how often it was opened: a loop of the past is no loop of today */
     struct asi_counter tasks, switches, turns, live_shown;
 
     struct asi_scheduler *next_free; /* [pool lock] */

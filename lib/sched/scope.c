@@ -9,6 +9,7 @@
  */
 #include "sched/scope.h"
 
+#include "sched/job.h"
 #include "sched/scheduler.h"
 #include "thread/local.h"
 
@@ -198,7 +199,6 @@ void asi_scope_leave_all(struct anysync_task *task)
 int anysync_check_cancelled(void)
 {
     struct anysync_task *task = running_task();
-    struct anysync_task *job = asi_local.job;
     bool open;
 
     if (task)
@@ -206,13 +206,12 @@ int anysync_check_cancelled(void)
     look_at_clock(asi_local.scope);
     if (heard(asi_local.scope, &open))
         return -ECANCELED;
-    return open && job && asi_flag_get(&job->cancel_asked) ? -ECANCELED : 0;
+    return open && asi_job_asked() ? -ECANCELED : 0;
 }
 
 const char *anysync_cancel_reason(void)
 {
     struct anysync_task *task = running_task();
-    struct anysync_task *asked = task ? task : asi_local.job;
     bool open;
 
     if (!task)
@@ -220,11 +219,12 @@ const char *anysync_cancel_reason(void)
     struct asi_scope *scope = heard(innermost(task), &open);
     if (scope)
         return scope->cancelled ? scope->reason : "the deadline of the scope passed";
-    if (!open || !asked)
+    if (!open)
         return NULL;
     if (task)
         return task->asked ? task->cancel_reason : NULL;
-    return asi_flag_get(&asked->cancel_asked) ? asked->letter_reason : NULL;
+    const char *reason = asi_job_asked();
+    return reason && reason[0] ? reason : NULL;
 }
 
 anysync_time anysync_scope_deadline(void)

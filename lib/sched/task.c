@@ -9,6 +9,7 @@
 #include "sched/task.h"
 
 #include "base/memory.h"
+#include "sched/job.h"
 #include "sched/scheduler.h"
 #include "sched/scope.h"
 #include "sched/vars.h"
@@ -20,9 +21,8 @@
 enum {
     ALIGNMENT = 16,
     /* Small arguments use what the last line of the record leaves. */
-    ARGUMENT_AT =
-            (offsetof(struct anysync_task, letter_reason) + sizeof(const char *) + ALIGNMENT - 1) /
-            ALIGNMENT * ALIGNMENT
+    ARGUMENT_AT = (offsetof(struct anysync_task, vars_given) + sizeof(bool) + ALIGNMENT - 1) /
+                  ALIGNMENT * ALIGNMENT
 };
 
 _Static_assert(sizeof(struct anysync_task) <= ASI_RECYCLE_RECORD_SIZE,
@@ -83,6 +83,8 @@ struct anysync_task *asi_task_new(
     task->scoped = false;
     task->hooked = false;
     asi_flag_init(&task->cancel_asked); /* the rest is set when it is used */
+    if (function->kind == ANYSYNC_KIND_BLOCKING)
+        asi_job_init(task);
     if (function->argument_size > 0)
         memcpy(asi_task_argument(task), argument, function->argument_size);
     return task;
@@ -107,6 +109,8 @@ void asi_task_free(struct anysync_task *task)
         call_hooks(task);
     if (ASI_UNLIKELY(task->vars))
         asi_vars_unref(task->vars);
+    if (task->future.is_job)
+        asi_job_fini(task);
     if (task->future.named)
         asi_free(task->own_name);
     if (task->future.recycled)
@@ -131,14 +135,13 @@ void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task)
 }
 
 /* The error object for a task that ends with STATUS: what its slot says, if it is about that. */
-static struct asi_error *final_error(
-        struct asi_scheduler *scheduler, struct anysync_task *task, int status)
+static struct asi_error *final_error(struct anysync_task *task, int status, const char *thread)
 {
     struct asi_error *error = NULL;
     struct anysync_frame frame = {.function = task->function->name,
             .file = task->function->file,
             .line = task->function->line,
-            .thread = scheduler->options.name};
+            .thread = thread};
 
     if (task->future.error && task->future.status == status) {
         error = task->future.error;
@@ -168,14 +171,37 @@ static void wake_local_waits(struct anysync_task *task)
     }
 }
 
-/* Of a task with hooks or values: complete it, and let all know. */
-static void end_slowly(struct anysync_task *task, int status, struct asi_error *error)
+/* How TASK, which ends with *STATUS, ended: the error, and perhaps another status. */
+static struct asi_error *outcome(struct anysync_task *task, int *status, const char *thread)
+{
+    struct asi_error *error = NULL;
+
+    if (ASI_UNLIKELY(*status > 0)) {
+        asi_slot_put(asi_task_slot(task), -EINVAL,
+                asi_error_new(-EINVAL, ANYSYNC_ORIGIN_TASK,
+                        "the body returned %d; it has to return 0 or a negative code", *status));
+        *status = -EINVAL;
+    }
+    if (ASI_UNLIKELY(*status < 0))
+        error = final_error(task, *status, thread);
+    if (ASI_UNLIKELY(task->future.error)) /* of a failure that the body dealt with */
+        task->future.error = asi_error_unref(task->future.error);
+    return error;
+}
+
+/* Of a task with hooks or values: before others can see that it is done. */
+static void before_done(struct anysync_task *task)
 {
     for (struct asi_task_hook *each = task->hooked ? task->hook : NULL; each; each = each->next) {
         if (each->ending)
             each->ending(each, task);
     }
     asi_vars_start_with(task, NULL);
+}
+
+/* Of a task with hooks: complete it, and let all know. */
+static void end_slowly(struct anysync_task *task, int status, struct asi_error *error)
+{
     asi_future_complete(&task->future, status, error);
     call_hooks(task);
     anysync_future_unref(&task->future);
@@ -183,18 +209,8 @@ static void end_slowly(struct anysync_task *task, int status, struct asi_error *
 
 void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
-    struct asi_error *error = NULL;
+    struct asi_error *error = outcome(task, &status, scheduler->options.name);
 
-    if (ASI_UNLIKELY(status > 0)) {
-        asi_slot_put(asi_task_slot(task), -EINVAL,
-                asi_error_new(-EINVAL, ANYSYNC_ORIGIN_TASK,
-                        "the body returned %d; it has to return 0 or a negative code", status));
-        status = -EINVAL;
-    }
-    if (ASI_UNLIKELY(status < 0))
-        error = final_error(scheduler, task, status);
-    if (ASI_UNLIKELY(task->future.error)) /* of a failure that the body dealt with */
-        task->future.error = asi_error_unref(task->future.error);
     ASI_ASSERT(!task->scoped, "a body returned within a scope or a group: exit or close it before");
     task->state = ASI_TASK_ENDED;
     scheduler->live--;
@@ -203,6 +219,22 @@ void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, in
         asi_scheduler_root_ended(scheduler);
     wake_local_waits(task);
     if (ASI_UNLIKELY(task->hooked || task->vars))
+        before_done(task);
+    asi_task_complete(task, status, error);
+}
+
+struct asi_error *asi_task_settle(struct anysync_task *task, int *status, const char *name)
+{
+    struct asi_error *error = outcome(task, status, name);
+
+    task->state = ASI_TASK_ENDED;
+    before_done(task);
+    return error;
+}
+
+void asi_task_complete(struct anysync_task *task, int status, struct asi_error *error)
+{
+    if (ASI_UNLIKELY(task->hooked))
         end_slowly(task, status, error);
     else
         asi_future_complete_and_unref(&task->future, status, error);
@@ -223,6 +255,14 @@ void asi_task_abandon(struct anysync_task *task)
                     "task \"%s\" was abandoned: it did not end in its grace time after a cancel",
                     asi_task_name(task)));
     call_hooks(task);
+}
+
+void asi_task_refuse(
+        struct anysync_task *task, int status, struct asi_error *error, const char *name)
+{
+    asi_slot_put(asi_task_slot(task), status, error);
+    error = asi_task_settle(task, &status, name);
+    asi_task_complete(task, status, error);
 }
 
 void asi_task_wake(struct anysync_task *task)
@@ -259,6 +299,8 @@ int asi_task_ask_cancel(struct anysync_task *task, const char *reason)
 {
     if (asi_cell_done(&task->future.cell))
         return ANYSYNC_DONE;
+    if (task->future.is_job)
+        return asi_job_ask_cancel(task, reason);
     if (task->scheduler == asi_scheduler_here()) {
         asi_task_cancel(task, reason);
         return 0;

@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "sched/error.h"
 #include "sched/future.h"
+#include "sched/limiter.h"
 #include "thread/flag.h"
 #include "thread/mailbox.h"
 
@@ -50,6 +51,18 @@ struct asi_local_wait {
     bool woken;
 };
 
+/* What a job, a task of a blocking function (sched/job.h), has where others have what their loop
+ * needs. */
+struct asi_job {
+    struct asi_claim claim;          /* [limiter lock] its place among those who want a token */
+    struct anysync_limiter *limiter; /* [const] after submission; owned; NULL: it needs no token */
+    union {
+        struct anysync_pool *pool;  /* [const] after submission; owned, if there is a limiter */
+        struct anysync_task *outer; /* [const] without: the job that called this one */
+    };
+    void (*drop)(void *result); /* [const] after submission; for a value that nobody took */
+};
+
 /*
  * Two cache lines for all that an ordinary task needs, then what few need.  The argument's copy
  * and the result follow in the same allocation.  While a task runs, its future's `status` and
@@ -58,11 +71,21 @@ struct asi_local_wait {
 struct anysync_task {
     struct anysync_future future; /* first; the line that waiters look at */
 
-    _Alignas(64) struct asi_letter letter;   /* submission; then `next` links the ready queue */
+    _Alignas(64) union {
+        struct asi_letter letter;  /* submission; then `next` links the ready queue */
+        struct anysync_task *back; /* [job lock] of a job: there if `cancellable` */
+    };
     const struct anysync_function *function; /* [const] */
     struct asi_scheduler *scheduler;         /* [const] after submission */
-    struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
-    struct asi_local_wait *waits; /* [loop] coroutines of this loop that wait for it */
+    union {
+        struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
+        struct asi_scheduler *origin; /* [const] of a job: the loop it came from; NULL: none */
+    };
+    union {
+        struct asi_local_wait *waits; /* [loop] coroutines of this loop that wait for it */
+        uint64_t epoch; /* [const] of a job: its origin's; of one that runs back, until it is
+                           there: of the loop it is meant for */
+    };
     struct asi_vars *vars;        /* [loop] its context variables; owned; NULL: it has none */
     unsigned char state;          /* [loop] enum asi_task_state */
     bool asked;                   /* [loop] a cancel of the whole task has come */
@@ -73,15 +96,23 @@ struct anysync_task {
     bool hooked;                  /* [loop] after submission: `hook` is there */
     struct asi_flag cancel_asked; /* [atomic] cancel_letter is on its way or was */
 
-    _Alignas(64) struct asi_list list; /* [loop] among the suspended */
-    struct asi_scope *scope;           /* [loop] the innermost it is in; there if `scoped` */
-    struct asi_task_hook *hook;        /* [loop] after submission; there if `hooked` */
-    const char *cancel_reason;         /* [loop] there if `asked` */
-    char *own_name;                    /* [const] owned; there if future.named */
-    struct asi_flag used;              /* [atomic] of a task object: it was used */
-    bool vars_given; /* of a task object: it starts with a context that it was given */
-    struct asi_letter cancel_letter; /* of who raised cancel_asked first */
-    const char *letter_reason;       /* likewise */
+    _Alignas(64) union {
+        struct {
+            struct asi_list list;            /* [loop] among the suspended */
+            struct asi_scope *scope;         /* [loop] the innermost it is in; if `scoped` */
+            const char *cancel_reason;       /* [loop] there if `asked` */
+            struct asi_letter cancel_letter; /* of who raised cancel_asked first */
+        };
+        struct asi_job job; /* there if future.is_job */
+    };
+    struct asi_task_hook *hook; /* [loop] after submission; there if `hooked` */
+    char *own_name;             /* [const] owned; there if future.named */
+    union {
+        const char *letter_reason;     /* of who raised cancel_asked first */
+        struct asi_pointer job_reason; /* [atomic] of a job: NULL before it was asked to end */
+    };
+    struct asi_flag used; /* [atomic] of a task object: it was used */
+    bool vars_given;      /* of a task object: it starts with a context that it was given */
 };
 
 /* Somebody who has to know of a task's end at once, on its loop's thread: hooked in before the task
@@ -133,6 +164,19 @@ void asi_task_cancel(struct anysync_task *task, const char *reason);
 /* Any thread: ask it to end.  Returns 0, or ANYSYNC_DONE when it had ended. */
 int asi_task_ask_cancel(struct anysync_task *task, const char *reason);
 
+/* --- jobs, and others that end without having been on a loop ---------------------------------- */
+
+/* TASK ends with STATUS on the thread of NAME: all but telling others.  Returns the error, owned,
+ * and may change the status. */
+struct asi_error *asi_task_settle(struct anysync_task *task, int *status, const char *name);
+
+/* After that: tell who waits, drop the reference that was the loop's. */
+void asi_task_complete(struct anysync_task *task, int status, struct asi_error *error);
+
+/* TASK never ran: it ends with STATUS, and ERROR (consumed) says why. */
+void asi_task_refuse(
+        struct anysync_task *task, int status, struct asi_error *error, const char *name);
+
 /* Hook HOOK into TASK, which was not submitted yet. */
 static inline void asi_task_hook_in(struct anysync_task *task, struct asi_task_hook *hook)
 {
@@ -147,8 +191,8 @@ static inline struct asi_slot asi_task_slot(struct anysync_task *task)
     return (struct asi_slot){&task->future.error, &task->future.status};
 }
 
-_Static_assert(
-        offsetof(struct anysync_task, list) == 128, "a task has outgrown its two cache lines");
+_Static_assert(offsetof(struct anysync_task, list) == 128 && sizeof(struct asi_job) <= 48,
+        "a task has outgrown its two cache lines");
 
 static inline struct anysync_task *asi_task_of(struct anysync_future *future)
 {

@@ -43,6 +43,8 @@ static struct seat seat_here(void)
     struct asi_scheduler *scheduler = asi_scheduler_here();
     struct anysync_task *task = scheduler ? scheduler->current : NULL;
 
+    if (!task)
+        task = asi_local.job;
     if (task)
         return (struct seat){task->vars, &task->vars_own, task};
     return (struct seat){asi_local.vars, &asi_local.vars_own, NULL};

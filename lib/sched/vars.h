@@ -40,8 +40,9 @@ struct asi_vars {
 static inline struct asi_vars *asi_vars_capture(void)
 {
     struct asi_scheduler *scheduler = asi_scheduler_here();
-    struct asi_vars *vars =
-            scheduler && scheduler->current ? scheduler->current->vars : asi_local.vars;
+    struct anysync_task *task =
+            scheduler && scheduler->current ? scheduler->current : asi_local.job;
+    struct asi_vars *vars = task ? task->vars : asi_local.vars;
 
     if (ASI_UNLIKELY(vars))
         asi_refs_add(&vars->refs);

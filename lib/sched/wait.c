@@ -18,6 +18,7 @@
 #include "sched/wait.h"
 
 #include "base/memory.h"
+#include "sched/job.h"
 #include "sched/scheduler.h"
 #include "sched/scope.h"
 #include "sched/task.h"
@@ -113,7 +114,12 @@ static int thread_sleep(
 {
     anysync_time end = cancellable ? asi_scope_limit(deadline) : deadline;
 
-    if (asi_waiter_sleep(&party->waiter, seen, end))
+    if (asi_waiter_count(&party->waiter) > seen)
+        return 0;
+    struct anysync_limiter *limiter = asi_job_pause();
+    bool arrived = asi_waiter_sleep(&party->waiter, seen, end);
+    asi_job_resume(limiter);
+    if (arrived)
         return 0;
     return cancellable ? asi_scope_why(deadline) : -ETIMEDOUT;
 }

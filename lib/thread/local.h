@@ -20,6 +20,7 @@ struct asi_error;
 struct asi_local {
     void *scheduler; /* the loop this thread runs now; NULL on a plain thread */
     void *job;       /* of a pool thread: the job it runs now */
+    void *token;     /* of a pool thread: the limiter whose token it holds; lib/sched/job.h */
     void *scope;     /* innermost scope of the thread's code outside tasks; lib/sched/scope.h */
     void *vars;      /* its context variables, likewise; lib/sched/vars.h */
     void *here;      /* a loop kept for the next run_here */

@@ -4,11 +4,18 @@
  * Compiled, never linked, by test_typed_refusals.sh, which reads from each line that opens a case
  * what it is called and which word of the caller's code the message must contain.
  */
+#include <anysync/blocking.h>
 #include <anysync/typed.h>
 
 struct page {
     int number;
 };
+
+ANYSYNC_BLOCKING(int, compute, (int, a), (const char *, text))
+{
+    *result = a + *text;
+    return 0;
+}
 
 ANYSYNC_COROUTINE(int, add_later, (int, a), (int, b))
 {
@@ -49,6 +56,15 @@ int use_typed(void)
 #if CASE == 0 // correct_use_compiles
     error += add_later(&sum, 1, 2) + add_later_wait(&soon, &sum, deadline);
     error += fetch(&page, "a") + fetch_wait(&other, &page, deadline) + tick(page) + beat();
+    error += compute(&sum, 1, "a") + compute_offload(NULL, &sum, 1, "a");
+#elif CASE == 23 // wrong_argument_of_blocking: compute
+    error += compute(&sum, 1, page);
+#elif CASE == 24 // wrong_argument_of_offload: compute_offload
+    error += compute_offload(NULL, &sum, 1, &wide);
+#elif CASE == 25 // wrong_result_of_offload: compute_offload
+    error += compute_offload(NULL, &wide, 1, "a");
+#elif CASE == 26 // missing_argument_of_offload: compute_offload
+    error += compute_offload(NULL, &sum, 1);
 #elif CASE == 1  // wrong_argument_type: add_later
     error += add_later(&sum, 1, page);
 #elif CASE == 2  // wrong_argument_pointer: fetch

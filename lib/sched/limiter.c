@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Limiters.  (The idea: limiter.h.)
+ *
+ * GRANTING  Whoever changes the count (a token comes back, the total grows) takes the claims that
+ *   can be served now off the list, with their tokens, under the lock, and tells their owners after
+ *   it.  A claim that was taken off is told exactly once, so its owner may not go before that: who
+ *   gives up withdraws the claim or, if it is gone, waits for the delivery and passes the token on.
+ *
+ * One lock serves all limiters, as it has to be taken for a fork() too.  It is held for a few
+ * instructions, twice for each job.  No thread is woken or started, and no job ended, under it.
+ */
+#include "sched/limiter.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "sched/error.h"
+#include "sched/job.h"
+#include "sched/wait.h"
+#include "thread/fork.h"
+#include "thread/local.h"
+#include "thread/lock.h"
+#include "thread/once.h"
+#include "thread/refs.h"
+
+#include <errno.h>
+
+enum {
+    DEFAULT_TOTAL = 40,
+    PATIENCE_NS = 20 * ASI_NS_PER_MS /* how long a job waits to have its token again */
+};
+
+struct anysync_limiter {
+    struct asi_refs refs;  /* not of the default one */
+    size_t total;          /* [lock] */
+    size_t borrowed;       /* [lock] may be more than total */
+    size_t waiting;        /* [lock] claims in both lists */
+    struct asi_list first; /* [lock] claims of jobs that had a token before; NULLs: never used */
+    struct asi_list queue; /* [lock] all others */
+    bool inherited;        /* [lock] from the process this one was forked from, with its tokens */
+    struct anysync_limiter *next; /* [lock] all limiters */
+};
+
+static struct asi_lock lock = ASI_LOCK_INIT;
+static struct anysync_limiter usual = {.total = DEFAULT_TOTAL,
+        .first = {&usual.first, &usual.first},
+        .queue = {&usual.queue, &usual.queue}};
+static struct anysync_limiter *all = &usual; /* [lock] */
+
+/* --- fork ------------------------------------------------------------------------------------- */
+
+static void before_fork(void)
+{
+    asi_lock_take(&lock);
+}
+
+static void after_fork(void)
+{
+    asi_lock_give(&lock);
+}
+
+/* Who held a token or waited for one is not here: all tokens are back. */
+static void in_child(void)
+{
+    for (struct anysync_limiter *limiter = all; limiter; limiter = limiter->next) {
+        asi_list_init(&limiter->first);
+        asi_list_init(&limiter->queue);
+        limiter->borrowed = 0;
+        limiter->waiting = 0;
+        limiter->inherited = true;
+    }
+}
+
+static void prepare(void)
+{
+    static const struct asi_fork_part part = {before_fork, in_child, after_fork};
+
+    asi_fork_add(&part);
+}
+
+static void prepare_process(void)
+{
+    static struct asi_once once = ASI_ONCE_INIT;
+
+    asi_scheduler_prepare_process();
+    asi_once_run(&once, prepare);
+}
+
+/* --- granting --------------------------------------------------------------------------------- */
+
+/* [lock] Take CLAIM off its list. */
+static void take_off(struct anysync_limiter *limiter, struct asi_claim *claim)
+{
+    asi_list_remove(&claim->list);
+    claim->list.previous = NULL;
+    limiter->waiting--;
+}
+
+/* [lock] The claims that have a token now: a chain by list.next, to be told outside the lock. */
+static struct asi_list *grant(struct anysync_limiter *limiter)
+{
+    struct asi_list *granted = NULL, **last = &granted;
+
+    while (limiter->waiting > 0 && limiter->borrowed < limiter->total) {
+        struct asi_list *list =
+                asi_list_is_empty(&limiter->first) ? &limiter->queue : &limiter->first;
+        struct asi_claim *claim = asi_container_of(list->next, struct asi_claim, list);
+        take_off(limiter, claim);
+        limiter->borrowed++;
+        claim->list.next = NULL;
+        *last = &claim->list;
+        last = &claim->list.next;
+    }
+    return granted;
+}
+
+/* Tell them.  A job that could not be launched gives its token back: then there may be more. */
+static void tell(struct asi_list *granted)
+{
+    while (granted) {
+        struct asi_claim *claim = asi_container_of(granted, struct asi_claim, list);
+        granted = granted->next; /* its owner goes with the claim */
+        if (claim->party)
+            asi_party_deliver(claim->party);
+        else
+            asi_job_launch(asi_job_of_claim(claim));
+    }
+}
+
+/* [lock] */
+static bool take_now(struct anysync_limiter *limiter)
+{
+    bool free_one = limiter->borrowed < limiter->total && limiter->waiting == 0;
+
+    if (free_one)
+        limiter->borrowed++;
+    return free_one;
+}
+
+/* [lock] */
+static void enqueue(struct anysync_limiter *limiter, struct asi_list *list, struct asi_claim *claim)
+{
+    asi_list_add(list, &claim->list);
+    limiter->waiting++;
+}
+
+bool asi_limiter_ask(struct anysync_limiter *limiter, struct asi_claim *claim)
+{
+    prepare_process();
+    asi_lock_take(&lock);
+    bool got = take_now(limiter);
+    claim->party = NULL;
+    if (got)
+        claim->list.previous = NULL;
+    else
+        enqueue(limiter, &limiter->queue, claim);
+    asi_lock_give(&lock);
+    return got;
+}
+
+bool asi_limiter_withdraw(struct anysync_limiter *limiter, struct asi_claim *claim)
+{
+    asi_lock_take(&lock);
+    bool waiting = claim->list.previous;
+    if (waiting)
+        take_off(limiter, claim);
+    asi_lock_give(&lock);
+    return waiting;
+}
+
+/* A token comes back.  False: nobody has one. */
+static bool give_back(struct anysync_limiter *limiter)
+{
+    asi_lock_take(&lock);
+    bool right = limiter->borrowed > 0 || limiter->inherited;
+    if (limiter->borrowed > 0)
+        limiter->borrowed--;
+    struct asi_list *granted = grant(limiter);
+    asi_lock_give(&lock);
+    tell(granted);
+    return right;
+}
+
+void asi_limiter_give_back(struct anysync_limiter *limiter)
+{
+    (void)give_back(limiter);
+}
+
+/* The wait for CLAIM's token ended without it.  True: it was granted just now, and has arrived.
+ * CLAIM may go. */
+static bool granted_after_all(
+        struct anysync_limiter *limiter, struct asi_claim *claim, struct asi_party *party)
+{
+    if (asi_limiter_withdraw(limiter, claim))
+        return false;
+    while (asi_party_wait(party, 0, ANYSYNC_FOREVER, false) != 0)
+        ;
+    return true;
+}
+
+void asi_limiter_take_again(struct anysync_limiter *limiter)
+{
+    struct asi_party party;
+    struct asi_claim claim = {.party = &party};
+
+    asi_lock_take(&lock);
+    bool got = limiter->borrowed < limiter->total && asi_list_is_empty(&limiter->first);
+    if (got) {
+        limiter->borrowed++;
+    } else {
+        asi_party_init(&party, ASI_WORLD_THREAD);
+        enqueue(limiter, &limiter->first, &claim);
+    }
+    asi_lock_give(&lock);
+    if (got || !asi_party_wait(&party, 0, anysync_in_ns(PATIENCE_NS), false) ||
+            granted_after_all(limiter, &claim, &party))
+        return;
+    asi_lock_take(&lock);
+    limiter->borrowed++; /* one too many, until somebody gives one back */
+    asi_lock_give(&lock);
+}
+
+/* --- the public calls ------------------------------------------------------------------------- */
+
+struct anysync_limiter *asi_limiter_or_default(struct anysync_limiter *limiter)
+{
+    return limiter ? limiter : &usual;
+}
+
+struct anysync_limiter *anysync_default_limiter(void)
+{
+    return &usual;
+}
+
+int anysync_limiter_new(size_t total, struct anysync_limiter **ret_limiter)
+{
+    if (total == 0)
+        return asi_call_fails(-EINVAL, "a limiter without tokens would let nobody pass");
+    struct anysync_limiter *limiter = asi_allocate_zero(sizeof(*limiter));
+    if (!limiter)
+        return asi_call_fails(-ENOMEM, "no memory for a limiter");
+    prepare_process();
+    asi_refs_init(&limiter->refs, 1);
+    limiter->total = total;
+    asi_list_init(&limiter->first);
+    asi_list_init(&limiter->queue);
+    asi_lock_take(&lock);
+    limiter->next = all;
+    all = limiter;
+    asi_lock_give(&lock);
+    *ret_limiter = limiter;
+    return 0;
+}
+
+struct anysync_limiter *anysync_limiter_ref(struct anysync_limiter *limiter)
+{
+    if (limiter != &usual)
+        asi_refs_add(&limiter->refs);
+    return limiter;
+}
+
+struct anysync_limiter *anysync_limiter_unref(struct anysync_limiter *limiter)
+{
+    if (!limiter || limiter == &usual || !asi_refs_drop(&limiter->refs))
+        return NULL;
+    asi_lock_take(&lock);
+    ASI_ASSERT(limiter->waiting == 0, "a limiter was dropped while somebody waits for a token");
+    struct anysync_limiter **at = &all;
+    while (*at != limiter)
+        at = &(*at)->next;
+    *at = limiter->next;
+    asi_lock_give(&lock);
+    asi_free(limiter);
+    return NULL;
+}
+
+int anysync_limiter_try_acquire(struct anysync_limiter *limiter)
+{
+    prepare_process();
+    limiter = asi_limiter_or_default(limiter);
+    asi_lock_take(&lock);
+    bool got = take_now(limiter);
+    asi_lock_give(&lock);
+    return got ? 0 : asi_call_fails(-EAGAIN, "the limiter has no token left");
+}
+
+int anysync_limiter_acquire(struct anysync_limiter *limiter, anysync_time deadline)
+{
+    enum asi_world world = asi_world();
+    struct asi_party party;
+    struct asi_claim claim = {.party = &party};
+    int error = world == ASI_WORLD_TASK ? asi_wait_checkpoint() : 0;
+
+    if (error)
+        return asi_call_fails(error, NULL);
+    prepare_process();
+    limiter = asi_limiter_or_default(limiter);
+    asi_lock_take(&lock);
+    bool got = take_now(limiter);
+    if (!got && world != ASI_WORLD_CALLBACK) {
+        asi_party_init(&party, world);
+        enqueue(limiter, &limiter->queue, &claim);
+    }
+    asi_lock_give(&lock);
+    if (got)
+        return 0;
+    if (world == ASI_WORLD_CALLBACK)
+        return asi_call_fails(-EDEADLK,
+                "a callback of the loop cannot wait for a token: spawn a coroutine that does, or "
+                "use anysync_limiter_try_acquire()");
+    error = asi_party_wait(&party, 0, deadline, true);
+    if (!error)
+        return 0;
+    if (granted_after_all(limiter, &claim, &party))
+        give_back(limiter); /* who gives up has none: the next one gets it */
+    return asi_call_fails(error, NULL);
+}
+
+void anysync_limiter_release(struct anysync_limiter *limiter)
+{
+    bool right;
+
+    prepare_process();
+    right = give_back(asi_limiter_or_default(limiter));
+    ASI_ASSERT(right, "more tokens were released than acquired");
+}
+
+int anysync_limiter_set_total(struct anysync_limiter *limiter, size_t total)
+{
+    if (total == 0)
+        return asi_call_fails(-EINVAL, "a limiter without tokens would let nobody pass");
+    prepare_process();
+    limiter = asi_limiter_or_default(limiter);
+    asi_lock_take(&lock);
+    limiter->total = total;
+    struct asi_list *granted = grant(limiter);
+    asi_lock_give(&lock);
+    tell(granted);
+    return 0;
+}
+
+void anysync_limiter_stats(
+        struct anysync_limiter *limiter, struct anysync_limiter_figures *ret_figures)
+{
+    limiter = asi_limiter_or_default(limiter);
+    asi_lock_take(&lock);
+    *ret_figures = (struct anysync_limiter_figures){
+            .total = limiter->total, .borrowed = limiter->borrowed, .waiting = limiter->waiting};
+    asi_lock_give(&lock);
+}
