@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "coro/overflow.h"
+#include "sched/graph.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 
@@ -439,6 +440,8 @@ static void loop(struct asi_scheduler *scheduler)
 /* TASK, which has a stack, will never go on: stack and record stay as they are, for good. */
 static void abandon(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
+    if (task->local_wait)
+        asi_graph_cut(task);
     task->state = ASI_TASK_ABANDONED;
     asi_error_unref(task->future.error);
     scheduler->live--;

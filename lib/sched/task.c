@@ -103,6 +103,7 @@ void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task)
     if (!task->cancelled && !asi_flag_get(&task->cancel_asked) &&
             scheduler->stopping != ASI_STOP_CANCEL) {
         task->state = ASI_TASK_RUNNING;
+        task->local_wait = NULL; /* the letter has done its service */
         scheduler->current = task;
         status = task->function->body(asi_task_argument(task), task->future.result);
         scheduler->current = NULL;

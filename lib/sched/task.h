@@ -46,9 +46,14 @@ enum asi_task_state {
 /* A coroutine of the same loop that waits for a task: no other thread can wake it or be woken. */
 struct asi_local_wait {
     struct asi_local_wait *next;
-    struct anysync_task *task;
+    struct anysync_task *task;   /* who waits */
+    struct anysync_task *target; /* for this one */
     bool woken;
 };
+
+/* In the place of a local_wait: the wait is a struct asi_edge (sched/graph.h). */
+extern struct asi_local_wait asi_published;
+#define ASI_PUBLISHED (&asi_published)
 
 /*
  * Two cache lines for all that an ordinary task needs, then what few need.  The argument's copy
@@ -58,7 +63,14 @@ struct asi_local_wait {
 struct anysync_task {
     struct anysync_future future; /* first; the line that waiters look at */
 
-    _Alignas(64) struct asi_letter letter;   /* submission; then `next` links the ready queue */
+    _Alignas(64) union {
+        struct asi_letter letter; /* submission; then `next` links the ready queue */
+        struct {
+            struct asi_letter *letter_next;
+            struct asi_local_wait *local_wait; /* [loop] from its beginning: the wait it is in that
+                                                  has no end of its own, or NULL */
+        };
+    };
     const struct anysync_function *function; /* [const] */
     struct asi_scheduler *scheduler;         /* [const] after submission */
     struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
