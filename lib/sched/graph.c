@@ -38,7 +38,8 @@
  *   nobody on the way has ended, and all edges exist at this moment.  Cuts are counted: if there
  *   was any since the look around began, it begins anew.
  *   Of a wait for one of several each alternative has to come back, each by a probe of its own.
- *   For such a wait met on the way only what is seen at once counts.
+ *   For such a wait met on the way only what is seen at once counts; then it is looked at on its
+ *   own, as if it had just begun.
  *
  * WHO GETS IT  Who closes the cycle; if a probe found it, the initiator, by one more delivery to
  *   its party.  A blocked thread passes it on to the wait that leads back to it: the nested task
@@ -188,7 +189,6 @@ static void prepare_walk(struct asi_edge *edge)
 static void start_walk(struct asi_edge *edge)
 {
     prepare_walk(edge);
-    walk.last = edge;
     asi_path_add(&walk.path, (struct asi_place){.task = edge->task,
                                      .loop = edge->loop ? edge->loop : edge->task->scheduler,
                                      .thread = edge->thread});
@@ -250,6 +250,21 @@ static bool is_awaited(struct anysync_task *task, bool local)
            asi_counter_get(&hidden) > 0;
 }
 
+/* [lock] Of the waits for one of several that the walk met some could not be decided from outside,
+ * because they lead to other loops: look around from them.  (Not from what these look-arounds meet:
+ * they would send each other probes for ever.) */
+static void look_further(void)
+{
+    struct asi_edge *open[ASI_WALK_OPEN];
+    unsigned count = walk.open_count;
+
+    memcpy(open, walk.open, sizeof(open));
+    for (unsigned i = 0; i < count; i++) {
+        if (!open[i]->doomed && !open[i]->cut && look_around(open[i]))
+            tell(open[i]);
+    }
+}
+
 /* --- probes ----------------------------------------------------------------------------------- */
 
 /* [lock] The edge for which PROBE goes, if it is there still. */
@@ -297,6 +312,8 @@ static void deliver_probe(struct asi_letter *letter, void *receiver)
                             : asi_walk_loop_is_stuck(&walk, here);
         if (stuck)
             come_back(edge, probe);
+        else if (!is_one_of_several(edge))
+            look_further();
     }
     give_lock();
     if (probe->node)
@@ -371,7 +388,17 @@ bool asi_graph_enter(
         edge->task->local_wait = ASI_PUBLISHED;
     asi_lock_take(&lock);
     publish(edge);
-    bool stuck = (edge->loop || is_awaited(edge->task, here)) && look_around(edge) && doom(edge);
+    bool stuck = false;
+    walk.closer = here && !blocks ? edge->task : NULL;
+    walk.closer_target = NULL;
+    if (edge->loop || is_awaited(edge->task, here)) {
+        stuck = look_around(edge);
+        if (stuck)
+            stuck = doom(edge);
+        else if (!is_one_of_several(edge))
+            look_further();
+    }
+    walk.closer = NULL;
     if (stuck)
         withdraw(edge);
     give_lock();
@@ -416,12 +443,17 @@ bool asi_graph_closes(struct anysync_task *target)
         struct asi_edge edge = {.task = self, .thread = asi_local_serial()};
         start_walk(&edge);
         walk.origin = NULL;
+        walk.closer = self;
+        walk.closer_target = target;
         stuck = asi_walk_is_stuck(&walk, target);
         if (stuck)
             error = asi_path_error(&walk.path, 0);
+        else
+            look_further();
         struct asi_edge *end = stuck ? NULL : end_of(target);
         if (end && !end->doomed && !end->cut && look_around(end))
             tell(end);
+        walk.closer = NULL;
     }
     give_lock();
     if (stuck)
@@ -437,6 +469,14 @@ void asi_graph_cut(struct anysync_task *task)
     if (edge)
         edge->cut = true;
     asi_lock_give(&lock);
+}
+
+bool asi_graph_is_blocked(const struct asi_scheduler *loop)
+{
+    asi_lock_take(&lock);
+    bool blocked = loop->blocked;
+    asi_lock_give(&lock);
+    return blocked;
 }
 
 /* --- fork ------------------------------------------------------------------------------------- */

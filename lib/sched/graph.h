@@ -70,6 +70,9 @@ bool asi_graph_closes(struct anysync_task *target);
  */
 void asi_graph_cut(struct anysync_task *task);
 
+/* Whether LOOP's thread is blocked in an edge: none of its tasks will go on soon. */
+bool asi_graph_is_blocked(const struct asi_scheduler *loop);
+
 /* Around fork(). */
 void asi_graph_before_fork(void);
 void asi_graph_after_fork(void);

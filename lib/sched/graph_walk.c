@@ -36,6 +36,7 @@ void asi_walk_begin(struct asi_walk *walk)
     walk->steps_left = ASI_WALK_STEPS;
     walk->ways_out = 0;
     walk->arrived = false;
+    walk->open_count = 0;
     walk->depth = 0;
     walk->decided = 0;
 }
@@ -228,8 +229,10 @@ static enum look follow(struct asi_walk *walk, struct asi_edge *edge,
 {
     if (edge->doomed || edge->cut)
         return FREE;
-    walk->last = edge;
-    walk->last_at = path_length(&walk->path) - 1;
+    if (!edge->loop) {
+        walk->last = edge;
+        walk->last_at = path_length(&walk->path) - 1;
+    }
     note_thread(&walk->path, edge->thread);
     *ret_node = NULL;
     if (edge->aim.stops)
@@ -242,6 +245,21 @@ static enum look follow(struct asi_walk *walk, struct asi_edge *edge,
         *ret_edge = edge;
     }
     return BRANCH;
+}
+
+/* Whether NODE, of this loop, waits in an edge, or is just about to. */
+static bool is_suspended(const struct asi_walk *walk, const struct anysync_task *node)
+{
+    return node == walk->closer || (node->state == ASI_TASK_SUSPENDED && node->local_wait);
+}
+
+/* The task of this loop that NODE waits for, NULL if its wait is published. */
+static struct anysync_task *local_target(
+        const struct asi_walk *walk, const struct anysync_task *node)
+{
+    if (node == walk->closer)
+        return walk->closer_target;
+    return node->local_wait == ASI_PUBLISHED ? NULL : node->local_wait->target;
 }
 
 /* What NODE waits for.  BRANCH: RET_NODE, or RET_EDGE if that is NULL. */
@@ -262,12 +280,12 @@ static enum look look_at(struct asi_walk *walk, struct anysync_task *node,
         *ret_edge = asi_graph_find(node);
         if (!*ret_edge)
             asi_graph_probe(walk, loop, node);
+    } else if (is_suspended(walk, node)) {
+        *ret_node = local_target(walk, node);
+        *ret_edge = *ret_node ? NULL : asi_graph_find(node);
+        return *ret_node || *ret_edge ? BRANCH : FREE;
     } else {
-        if (node->state != ASI_TASK_SUSPENDED || !node->local_wait)
-            return FREE;
-        *ret_edge = node->local_wait == ASI_PUBLISHED ? asi_graph_find(node) : NULL;
-        *ret_node = *ret_edge ? NULL : node->local_wait->target;
-        return *ret_edge || node->local_wait != ASI_PUBLISHED ? BRANCH : FREE;
+        return FREE;
     }
     return *ret_edge ? BRANCH : FREE;
 }
@@ -366,6 +384,8 @@ static void pop(struct asi_walk *walk, enum look look)
     if (look == FREE) { /* what was found by the help of its being stuck is not known */
         walk->decided = top->decided + 1;
         walk->known[top->decided].stuck = false;
+        if (!top->edge->aim.all && walk->open_count < ASI_WALK_OPEN)
+            walk->open[walk->open_count++] = top->edge;
     }
 }
 

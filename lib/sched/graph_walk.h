@@ -10,6 +10,7 @@ enum {
     ASI_PATH_MOST = 8,        /* steps that a sentence shows */
     ASI_WALK_BRANCHES = 16,   /* waits for several within one another */
     ASI_WALK_DECIDED = 32,    /* waits for several that are remembered */
+    ASI_WALK_OPEN = 4,        /* those that are looked at on their own */
     ASI_WALK_STEPS = 1 << 20, /* then it is taken to be no deadlock */
     ASI_WALK_MOST_HOPS = 1000 /* loops a probe visits before it gives up */
 };
@@ -46,12 +47,16 @@ struct asi_branch {
 };
 
 struct asi_walk {
-    struct anysync_task *asker;         /* to come to it is the answer; NULL: to any task of */
-    struct asi_scheduler *asker_loop;   /* this loop */
-    const struct anysync_task *blocker; /* who blocks that */
-    struct asi_edge *origin;            /* of the asker; NULL: no probes for this one */
-    struct asi_edge *last;              /* followed last; NULL: none */
-    unsigned last_at;                   /* the step of who waits in it */
+    struct anysync_task *asker;           /* to come to it is the answer; NULL: to any task of */
+    struct asi_scheduler *asker_loop;     /* this loop */
+    const struct anysync_task *blocker;   /* who blocks that */
+    struct asi_edge *origin;              /* of the asker; NULL: no probes for this one */
+    struct asi_edge *last;                /* of a task, followed last; NULL: none */
+    unsigned last_at;                     /* the step of who waits in it */
+    struct asi_edge *open[ASI_WALK_OPEN]; /* waits for one of several that were not decided */
+    unsigned open_count;
+    const struct anysync_task *closer;  /* runs, and is about to wait: as if it did */
+    struct anysync_task *closer_target; /* for this; NULL: it is published */
     unsigned alternative;               /* of ORIGIN */
     unsigned hops;
     unsigned steps_left;
