@@ -392,10 +392,12 @@ static int wait_for_all(struct anysync_executor *executor, struct worker *worker
     enum asi_world world = asi_world() == ASI_WORLD_TASK ? ASI_WORLD_TASK : ASI_WORLD_THREAD;
 
     while (worker) {
-        int error = asi_wait_one(world, worker->stopped, deadline);
+        int error = asi_wait_end(world, worker->stopped, worker->scheduler, deadline);
         leave(executor, worker, world, error == -ETIMEDOUT);
         if (error) {
             *ret_left = count_left(executor, last);
+            if (error == -EDEADLK)
+                return error; /* the cycle is noted */
             return error != -ETIMEDOUT
                            ? asi_call_fails(error, NULL)
                            : asi_call_fails(error,

@@ -140,6 +140,8 @@ static int say_why(int error)
 {
     switch (error) {
     case -EDEADLK:
+        if (asi_world() != ASI_WORLD_CALLBACK)
+            return error; /* the cycle is noted */
         return asi_call_fails(error,
                 "a callback of the loop cannot wait for a future: spawn a coroutine that does");
     case -EOWNERDEAD:

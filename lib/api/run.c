@@ -37,6 +37,19 @@ int asi_run_cut_short(struct anysync_task *task, void *ret_result, int reason, b
             asi_task_name(task));
 }
 
+/* What a task hears whose caller's wait ended with ERROR. */
+static const char *why_cancelled(int error)
+{
+    switch (error) {
+    case -ETIMEDOUT:
+        return "the deadline passed";
+    case -EDEADLK:
+        return "the caller would have waited for ever: a deadlock";
+    default:
+        return "the caller was cancelled";
+    }
+}
+
 int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_result,
         anysync_time deadline, int64_t grace_ns, bool *ret_abandoned)
 {
@@ -47,12 +60,19 @@ int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_re
         *ret_abandoned = false;
     if (!error)
         return asi_future_collect(future, ret_result);
-    asi_task_ask_cancel(
-            task, error == -ETIMEDOUT ? "the deadline passed" : "the caller was cancelled");
+    asi_task_ask_cancel(task, why_cancelled(error));
+    /* In a deadlock the task's thread may be blocked until this call returns: then it cannot end,
+     * and will not begin. */
+    if (error == -EDEADLK && asi_graph_is_blocked(task->scheduler))
+        grace_ns = 0;
     bool gone = asi_wait_out(world, future, asi_clock_after(anysync_now(), grace_ns));
     if (ret_abandoned)
         *ret_abandoned = !gone;
-    if (error == -ETIMEDOUT || error == -ECANCELED)
+    if (error == -EDEADLK && !(gone && future->status == 0)) {
+        asi_flag_set(&future->seen);
+        return error; /* the cycle is noted */
+    }
+    if (error == -ETIMEDOUT || error == -ECANCELED || error == -EDEADLK)
         return asi_run_cut_short(task, ret_result, error, gone);
     return asi_call_fails(error, "waiting for task \"%s\" failed: %s", asi_task_name(task),
             anysync_error_text(error));
@@ -121,6 +141,14 @@ int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline
     return asi_run_finish(ASI_WORLD_TASK, task, ret_result, deadline, here->options.grace_ns, NULL);
 }
 
+/* Whether a wait may end without a result: by a timeout, a cancel, or a deadlock, which only tasks,
+ * their loops and their jobs can be part of.  Asking for the grace time costs a lock. */
+static bool needs_grace(enum asi_world world, anysync_time deadline)
+{
+    return asi_scope_limit(deadline) != ANYSYNC_FOREVER || world == ASI_WORLD_TASK ||
+           asi_scheduler_here() || asi_local.job;
+}
+
 int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, void *ret_result,
         anysync_time deadline)
 {
@@ -141,9 +169,7 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
     error = submit(executor, task, world == ASI_WORLD_TASK ? ASI_ORIGIN_HERE : ASI_ORIGIN_BLOCKED);
     if (error)
         return error;
-    int64_t grace_ns = asi_scope_limit(deadline) == ANYSYNC_FOREVER && world != ASI_WORLD_TASK
-                               ? 0 /* there will be no timeout and no cancel */
-                               : asi_executor_grace(executor);
+    int64_t grace_ns = needs_grace(world, deadline) ? asi_executor_grace(executor) : 0;
     return asi_run_finish(world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, task, ret_result,
             deadline, grace_ns, NULL);
 }
@@ -156,7 +182,7 @@ static int run_on_worker(struct anysync_task *task, void *ret_result, anysync_ti
     if (error)
         return error;
     return asi_run_finish(ASI_WORLD_THREAD, task, ret_result, deadline,
-            asi_scope_limit(deadline) == ANYSYNC_FOREVER ? 0 : asi_executor_grace(NULL), NULL);
+            needs_grace(ASI_WORLD_THREAD, deadline) ? asi_executor_grace(NULL) : 0, NULL);
 }
 
 int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline)

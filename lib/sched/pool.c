@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "coro/overflow.h"
+#include "sched/graph.h"
 #include "sched/vars.h"
 #include "thread/fork.h"
 #include "thread/local.h"
@@ -25,10 +26,12 @@ static void before_fork(void)
 {
     asi_lock_take(&lock);
     asi_error_before_fork();
+    asi_graph_before_fork();
 }
 
 static void after_fork(void)
 {
+    asi_graph_after_fork();
     asi_error_after_fork();
     asi_lock_give(&lock);
 }
@@ -38,9 +41,11 @@ static void after_fork(void)
 static void in_child(void)
 {
     for (struct asi_scheduler *scheduler = all; scheduler; scheduler = scheduler->next_all) {
+        scheduler->blocked = NULL;
         if (scheduler != asi_local.scheduler)
             asi_poller_in_child(&scheduler->poller);
     }
+    asi_graph_in_child();
 }
 
 static const char *running_name(const char **ret_file, int *ret_line)

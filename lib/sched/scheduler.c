@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "coro/overflow.h"
+#include "sched/graph.h"
 #include "sched/job.h"
 #include "thread/fork.h"
 #include "thread/local.h"
@@ -202,6 +203,7 @@ void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *ta
     asi_counter_add(&scheduler->live_shown, 1);
     task->state = ASI_TASK_SUSPENDED;
     task->cancellable = true; /* then it is woken, and ends at once */
+    task->local_wait = NULL;  /* the letter has done its service */
     asi_list_add(&scheduler->suspended, &task->list);
     if (scheduler->stopping == ASI_STOP_CANCEL)
         asi_task_cancel(task, why_stopped(scheduler));

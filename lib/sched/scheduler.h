@@ -42,6 +42,8 @@
 
 #include <anysync/executor.h>
 
+struct asi_edge;
+
 enum asi_loop_kind { ASI_LOOP_WORKER, ASI_LOOP_NESTED, ASI_LOOP_HERE };
 
 enum asi_stopping { ASI_STOP_NOT, ASI_STOP_DRAIN, ASI_STOP_CANCEL };
@@ -84,7 +86,9 @@ struct asi_scheduler {
     struct asi_scheduler *next_free; /* [pool lock] */
     struct asi_scheduler *next_all;  /* [pool lock] */
     bool taken;                      /* [pool lock] */
-    void *fault_stack;        /* for the overflow handler of its thread; owned, NULL until needed */
+    struct asi_edge
+            *blocked;  /* [graph lock] its thread waits for this; NULL: not, as far as known */
+    void *fault_stack; /* for the overflow handler of its thread; owned, NULL until needed */
     struct asi_thread thread; /* of a nested loop */
     struct asi_flag parted;   /* of a nested loop: caller or thread has left */
 };

@@ -9,6 +9,7 @@
  */
 #include "sched/scope.h"
 
+#include "sched/graph.h"
 #include "sched/job.h"
 #include "sched/scheduler.h"
 #include "thread/local.h"
@@ -70,8 +71,11 @@ void asi_scope_update(struct anysync_task *task)
     bool within = heard(innermost(task), &open);
 
     task->cancelled = within || (open && task->asked);
-    if (task->cancelled && task->cancellable)
+    if (task->cancelled && task->cancellable) {
+        if (task->state == ASI_TASK_SUSPENDED && task->local_wait)
+            asi_graph_cut(task);
         asi_task_wake(task);
+    }
 }
 
 static void on_deadline(struct asi_timer *timer)

@@ -9,6 +9,7 @@
 #include "sched/task.h"
 
 #include "base/memory.h"
+#include "sched/graph.h"
 #include "sched/job.h"
 #include "sched/scheduler.h"
 #include "sched/scope.h"
@@ -127,6 +128,7 @@ void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task)
     if (!task->cancelled && !asi_flag_get(&task->cancel_asked) &&
             scheduler->stopping != ASI_STOP_CANCEL) {
         task->state = ASI_TASK_RUNNING;
+        task->local_wait = NULL; /* the letter has done its service */
         scheduler->current = task;
         status = task->function->body(asi_task_argument(task), task->future.result);
         scheduler->current = NULL;
@@ -244,6 +246,8 @@ void asi_task_abandon(struct anysync_task *task)
 {
     struct asi_scheduler *scheduler = task->scheduler;
 
+    if (task->local_wait)
+        asi_graph_cut(task);
     task->state = ASI_TASK_ABANDONED;
     asi_error_unref(task->future.error);
     if (task->scoped)

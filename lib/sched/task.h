@@ -47,9 +47,14 @@ enum asi_task_state {
 /* A coroutine of the same loop that waits for a task: no other thread can wake it or be woken. */
 struct asi_local_wait {
     struct asi_local_wait *next;
-    struct anysync_task *task;
+    struct anysync_task *task;   /* who waits */
+    struct anysync_task *target; /* for this one */
     bool woken;
 };
+
+/* In the place of a local_wait: the wait is a struct asi_edge (sched/graph.h). */
+extern struct asi_local_wait asi_published;
+#define ASI_PUBLISHED (&asi_published)
 
 /* What a job, a task of a blocking function (sched/job.h), has where others have what their loop
  * needs. */
@@ -72,7 +77,12 @@ struct anysync_task {
     struct anysync_future future; /* first; the line that waiters look at */
 
     _Alignas(64) union {
-        struct asi_letter letter;  /* submission; then `next` links the ready queue */
+        struct asi_letter letter; /* submission; then `next` links the ready queue */
+        struct {
+            struct asi_letter *letter_next;
+            struct asi_local_wait *local_wait; /* [loop] from its beginning: the wait it is in that
+                                                  has no end of its own, or NULL */
+        };
         struct anysync_task *back; /* [job lock] of a job: there if `cancellable` */
     };
     const struct anysync_function *function; /* [const] */

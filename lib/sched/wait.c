@@ -145,19 +145,65 @@ static bool look_for_delivery(struct asi_party *party, uint32_t seen)
     return found;
 }
 
+/* Sleep for what AIM tells, which could perhaps never come. */
+static int sleep_aimed(struct asi_party *party, uint32_t seen, anysync_time deadline,
+        bool cancellable, const struct asi_aim *aim, bool *ret_extra)
+{
+    struct asi_error *why;
+    struct asi_edge edge;
+
+    if (!cancellable || !asi_graph_counts(aim, !party->task, deadline))
+        return party_sleep(party, seen, deadline, cancellable);
+    if (!asi_graph_enter(&edge, aim, !party->task, &party->waiter))
+        return -EDEADLK;
+    int status = party_sleep(party, seen, deadline, cancellable);
+    if (!asi_graph_leave(&edge, &why))
+        return status;
+    *ret_extra = true;
+    if (asi_waiter_count(&party->waiter) > seen + 1) { /* it came after all */
+        asi_error_unref(why);
+        return 0;
+    }
+    asi_slot_put(asi_slot(), -EDEADLK, why);
+    return -EDEADLK;
+}
+
+/* What can be said without a sleep.  Returns whether that was all. */
+static bool party_settle(struct asi_party *party, uint32_t seen, anysync_time deadline,
+        bool cancellable, int *ret_status)
+{
+    *ret_status = 0;
+    if (asi_waiter_count(&party->waiter) > seen)
+        return true;
+    if (party->task && cancellable) {
+        *ret_status = asi_wait_checkpoint();
+        if (*ret_status)
+            return true;
+    }
+    if (deadline == ANYSYNC_POLL) {
+        *ret_status = -ETIMEDOUT;
+        return true;
+    }
+    return !party->task && look_for_delivery(party, seen);
+}
+
+int asi_party_wait_aimed(struct asi_party *party, uint32_t seen, anysync_time deadline,
+        bool cancellable, const struct asi_aim *aim, bool *ret_extra)
+{
+    int status;
+
+    *ret_extra = false;
+    if (party_settle(party, seen, deadline, cancellable, &status))
+        return status;
+    return sleep_aimed(party, seen, deadline, cancellable, aim, ret_extra);
+}
+
 int asi_party_wait(struct asi_party *party, uint32_t seen, anysync_time deadline, bool cancellable)
 {
-    if (asi_waiter_count(&party->waiter) > seen)
-        return 0;
-    if (party->task && cancellable) {
-        int error = asi_wait_checkpoint();
-        if (error)
-            return error;
-    }
-    if (deadline == ANYSYNC_POLL)
-        return -ETIMEDOUT;
-    if (!party->task && look_for_delivery(party, seen))
-        return 0;
+    int status;
+
+    if (party_settle(party, seen, deadline, cancellable, &status))
+        return status;
     return party_sleep(party, seen, deadline, cancellable);
 }
 
@@ -230,11 +276,11 @@ static size_t join_all(struct asi_party *party, struct anysync_future *const *fu
     return count;
 }
 
-/* Leave all cells again, and wait for the deliveries that are due. */
+/* Leave all cells again, and wait for the deliveries that are due, beside EXTRA ones. */
 static void leave_all(struct asi_party *party, struct anysync_future *const *futures,
-        struct asi_link **links, size_t joined)
+        struct asi_link **links, size_t joined, uint32_t extra)
 {
-    uint32_t due = 0;
+    uint32_t due = extra;
 
     for (size_t i = 0; i < joined; i++) {
         if (links[i] && asi_cell_leave(&futures[i]->cell, links[i]))
@@ -251,15 +297,16 @@ static void leave_all(struct asi_party *party, struct anysync_future *const *fut
     }
 }
 
-static int wait_with(struct asi_party *party, struct anysync_future *const *futures, size_t count,
-        struct asi_link **links, anysync_time deadline, bool cancellable)
+static int wait_with(struct asi_party *party, const struct asi_aim *aim, struct asi_link **links,
+        anysync_time deadline, bool cancellable)
 {
+    bool extra = false;
     int status;
-    size_t joined = join_all(party, futures, count, links, &status);
+    size_t joined = join_all(party, aim->futures, aim->count, links, &status);
 
-    if (joined == count && status == 0)
-        status = party_sleep(party, 0, deadline, cancellable);
-    leave_all(party, futures, links, joined);
+    if (joined == aim->count && status == 0)
+        status = sleep_aimed(party, 0, deadline, cancellable, aim, &extra);
+    leave_all(party, aim->futures, links, joined, extra);
     return status;
 }
 
@@ -283,9 +330,11 @@ static bool settle(enum asi_world world, struct anysync_future *const *futures, 
     return true;
 }
 
-int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, size_t count,
-        anysync_time deadline, size_t *ret_index)
+static int wait_aimed(
+        enum asi_world world, const struct asi_aim *aim, anysync_time deadline, size_t *ret_index)
 {
+    struct anysync_future *const *futures = aim->futures;
+    size_t count = aim->count;
     struct asi_link *few[FEW], **links = few;
     struct asi_party party;
     int status;
@@ -308,7 +357,7 @@ int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, si
             return -ENOMEM;
     }
     asi_party_init(&party, world);
-    status = wait_with(&party, futures, count, links, deadline, true);
+    status = wait_with(&party, aim, links, deadline, true);
     if (links != few)
         asi_free(links);
     /* What is done by now counts, however the wait ended. */
@@ -316,6 +365,23 @@ int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, si
     if (settle(world, futures, count, deadline, ret_index, &settled))
         return settled;
     return status;
+}
+
+int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, size_t count,
+        anysync_time deadline, size_t *ret_index)
+{
+    struct asi_aim aim = {.futures = futures, .count = count};
+
+    return wait_aimed(world, &aim, deadline, ret_index);
+}
+
+int asi_wait_end(enum asi_world world, struct anysync_future *future, struct asi_scheduler *loop,
+        anysync_time deadline)
+{
+    struct asi_aim aim = {.futures = &future, .count = 1, .stops = loop, .hidden = true};
+    size_t index;
+
+    return wait_aimed(world, &aim, deadline, &index);
 }
 
 /* A task of this loop that has not ended: only this thread can end it, and no atomic is needed. */
@@ -334,10 +400,16 @@ static void remove_wait(struct anysync_task *task, struct asi_local_wait *wait)
     *at = wait->next;
 }
 
+/* Whether a scope of the running task ends each wait some time. */
+static bool has_limit(void)
+{
+    return asi_scope_limit(ANYSYNC_FOREVER) != ANYSYNC_FOREVER;
+}
+
 static int wait_for_local(struct anysync_task *task, anysync_time deadline)
 {
     struct anysync_task *self = ((struct asi_scheduler *)asi_local.scheduler)->current;
-    struct asi_local_wait wait = {.next = task->waits, .task = self};
+    struct asi_local_wait wait = {.next = task->waits, .task = self, .target = task};
 
     if (asi_cell_done(&task->future.cell))
         return 0;
@@ -345,8 +417,15 @@ static int wait_for_local(struct anysync_task *task, anysync_time deadline)
         int refused = asi_wait_checkpoint();
         return refused ? refused : -ETIMEDOUT;
     }
+    if (deadline == ANYSYNC_FOREVER && (!self->scoped || !has_limit())) {
+        if (task->state == ASI_TASK_SUSPENDED && task->local_wait && !self->cancelled &&
+                asi_graph_closes(task))
+            return -EDEADLK;
+        self->local_wait = &wait;
+    }
     task->waits = &wait;
     int error = asi_wait_local(&wait.woken, deadline);
+    self->local_wait = NULL;
     if (!wait.woken)
         remove_wait(task, &wait);
     return wait.woken ? 0 : error;
@@ -388,8 +467,9 @@ bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_t
     struct asi_party party;
 
     while (!asi_cell_done(&future->cell)) {
+        struct asi_aim aim = {.futures = &future, .count = 1};
         asi_party_init(&party, world);
-        if (wait_with(&party, &future, 1, &link, deadline, false) != -ENOMEM)
+        if (wait_with(&party, &aim, &link, deadline, false) != -ENOMEM)
             break;
         if (deadline != ANYSYNC_FOREVER && anysync_now() >= deadline)
             break;

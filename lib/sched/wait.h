@@ -10,6 +10,7 @@
 
 #include "loop/timers.h"
 #include "sched/future.h"
+#include "sched/graph.h"
 #include "sched/scheduler.h"
 #include "thread/fork.h"
 #include "thread/mailbox.h"
@@ -66,6 +67,14 @@ void asi_party_init(struct asi_party *party, enum asi_world world);
  */
 int asi_party_wait(struct asi_party *party, uint32_t seen, anysync_time deadline, bool cancellable);
 
+/*
+ * The same for who knows on which tasks the deliveries depend, AIM: also returns -EDEADLK, with the
+ * sentence noted, when they could never come.  RET_EXTRA: set when the party had one delivery more
+ * than others made (also if the return is 0).
+ */
+int asi_party_wait_aimed(struct asi_party *party, uint32_t seen, anysync_time deadline,
+        bool cancellable, const struct asi_aim *aim, bool *ret_extra);
+
 /* One delivery, from any thread. */
 static inline void asi_party_deliver(struct asi_party *party)
 {
@@ -76,13 +85,17 @@ static inline void asi_party_deliver(struct asi_party *party)
  * Wait until one of COUNT FUTURES is done (entries may be NULL): its index goes to RET_INDEX.
  * WORLD says how; a thread that runs a loop may be made to block as if it did not (nested run).
  * Returns 0, ANYSYNC_DONE, -ETIMEDOUT, -ECANCELED, -EDEADLK, -EOWNERDEAD, -ENOMEM; notes no
- * sentence.
+ * sentence but that for an -EDEADLK outside callbacks: the cycle.
  */
 int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, size_t count,
         anysync_time deadline, size_t *ret_index);
 
 /* The same for one. */
 int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_time deadline);
+
+/* The same for FUTURE that tells of the end of LOOP. */
+int asi_wait_end(enum asi_world world, struct anysync_future *future, struct asi_scheduler *loop,
+        anysync_time deadline);
 
 /* The same for a task that was started by this very call: no -ENOMEM, because the caller is
  * promised that then nothing was started. */

@@ -40,6 +40,7 @@
  *   C11 leftovers, CAS and exchange release and acquire: the chain and its links.
  *   C12 complete_alone, load and store  relaxed  the caller's acquire of the last reference
  *       (refs.h R2) came after all that others did with the cell.
+ *   C13 awaited, load           relaxed  only compared: what is to be seen happened before.
  *
  * NO LOST DELIVERY
  *   A sweep hides live links for a moment.  A completer that comes in that moment sees no links
@@ -84,6 +85,13 @@ void asi_cell_fini(struct asi_cell *cell)
 bool asi_cell_done(struct asi_cell *cell)
 {
     return asi_load(&cell->head, acquire) == DONE; /* C1 */
+}
+
+bool asi_cell_awaited(struct asi_cell *cell)
+{
+    struct asi_link *head = asi_load(&cell->head, relaxed); /* C13 */
+
+    return head && head != DONE;
 }
 
 bool asi_cell_claim(struct asi_cell *cell)

@@ -56,6 +56,9 @@ void asi_cell_fini(struct asi_cell *cell);
 
 bool asi_cell_done(struct asi_cell *cell);
 
+/* Whether links are there: a waiter whose join happened before is seen, and some that left too. */
+bool asi_cell_awaited(struct asi_cell *cell);
+
 /* Ask for the right to complete the cell, where several may want to.  True once. */
 bool asi_cell_claim(struct asi_cell *cell);
 

@@ -3,7 +3,7 @@
  * A lock for slow paths: starting, stopping, refilling a cache.  No lock of the library is held
  * while user code runs, and none is taken between a caller and a running worker.
  *
- * Lock order: once before executor before pool before recycle.  fork() takes them in that order
+ * Lock order: once before executor before pool before graph before recycle.  fork() takes them in that order
  * (thread/fork.h); parent and child both give them back, as in both it is the same thread's copy.
  */
 #ifndef ASI_THREAD_LOCK_H
