@@ -216,7 +216,8 @@ static int submit(struct anysync_group *group, struct anysync_task *task)
 {
     if (!group->loop)
         return asi_start_on(NULL, task);
-    if (group->loop == asi_scheduler_here())
+    /* A blocking function does not run on the loop, whoever starts it. */
+    if (group->loop == asi_scheduler_here() || task->function->kind == ANYSYNC_KIND_BLOCKING)
         return asi_start(task);
     task->scheduler = group->loop;
     if (asi_scheduler_post(group->loop, &task->letter))
@@ -325,11 +326,15 @@ int anysync_group_start(struct anysync_group *group, const struct anysync_functi
                 "a callback of the loop cannot wait for the start of %s: use anysync_group_spawn()",
                 function->name);
     asi_party_init(&starter.party, asi_world());
+    asi_refs_add(&group->refs); /* when the child has ended, the close may be over before us */
     int error = spawn(group, function, argument, &starter, &future);
-    if (error)
+    if (error) {
+        asi_group_unref(group);
         return error;
+    }
     error = asi_party_wait(&starter.party, 0, deadline, true);
     error = judge_start(group, &starter, asi_task_of(future), error);
+    asi_group_unref(group);
     if (!error && ret_future)
         *ret_future = future;
     else
