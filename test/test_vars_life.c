@@ -9,6 +9,7 @@
  *     by a thread that ends                        f5_a_thread_that_ends_drops_its_values
  *     by anysync_exit(), in no task any more       f5_values_of_a_task_that_exits_are_dropped
  *   no memory, anywhere                            f5_no_memory_changes_nothing
+ *   a context goes on in a child process           f5_stress_a_context_is_usable_after_fork
  *   many threads share and change                  f5_stress_shared_values
  */
 #include "fault.h"
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 ANYSYNC_VAR(int, number, 1);
 
@@ -348,4 +350,41 @@ TEST(f5_stress_shared_values)
     CHECK_EQ(anysync_shutdown(ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
     CHECK_EQ(dropped, made - 1);
     CHECK_EQ(*thing_get(), 77);
+}
+
+static atomic_bool enough;
+
+static void apply_and_run(void *argument, int index)
+{
+    (void)index;
+    while (!atomic_load(&enough)) {
+        anysync_context_apply(argument);
+        set_number(1);
+    }
+}
+
+static int use_in_child(void *argument)
+{
+    anysync_context_apply(argument);
+    CHECK_EQ(number_get(), 12);
+    CHECK_EQ(run_with(argument), 13);
+    _exit(0);
+}
+
+TEST(f5_stress_a_context_is_usable_after_fork)
+{
+    struct anysync_context *context;
+
+    set_number(12);
+    CHECK_EQ(anysync_context_capture(&context), 0);
+    struct test_threads *threads = test_threads_start(2, apply_and_run, context);
+    for (long i = test_scaled(60); i > 0; i--) {
+        struct test_child child = test_child(use_in_child, context);
+        CHECK_STR(child.errors, "");
+        CHECK(child.exited && child.status == 0);
+        free(child.errors);
+    }
+    atomic_store(&enough, true);
+    test_threads_join(threads);
+    anysync_context_unref(context);
 }

@@ -4,7 +4,8 @@
  *
  * `struct seat` is where a map is held: in a task, or in a thread for its code outside tasks.  All
  * that reads or changes values goes through the seat of the caller, so there is nothing to lock:
- * maps that are shared are constant, and reference counts are atomic.
+ * maps that are shared are constant, and reference counts are atomic.  What a context holds changes
+ * under a lock, for all of them.
  */
 #include "sched/vars.h"
 
