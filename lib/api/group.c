@@ -226,7 +226,8 @@ static int submit(struct anysync_group *group, struct anysync_task *task)
     return asi_call_fails(-ESHUTDOWN, "the group's loop has ended");
 }
 
-/* [lock] Returns how many references of the task are left to drop if it fails. */
+/* [lock] CHILD joins GROUP, and its task the loop.  REFS: how many references of the task there are
+ * to drop if that fails. */
 static int join(struct anysync_group *group, struct asi_child *child, uint32_t *refs)
 {
     int error = check_open(group);
@@ -243,7 +244,7 @@ static int join(struct anysync_group *group, struct asi_child *child, uint32_t *
     return error;
 }
 
-/* RET_FUTURE and STARTER may be NULL; a starter gets a reference of its own. */
+/* RET_FUTURE may be NULL; STARTER may be, too, and asks for a future otherwise. */
 static int spawn(struct anysync_group *group, const struct anysync_function *function,
         const void *argument, struct asi_starter *starter, struct anysync_future **ret_future)
 {
