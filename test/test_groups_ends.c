@@ -9,6 +9,8 @@
  *   who does not end is abandoned                  i1_abandoned_children_harm_nothing
  *   a shield around a group                        i1_a_shielded_group_is_not_cut
  *   anysync_exit() cancels the children            i1_exit_with_an_open_group_ends_the_children
+ *   an abandoned opener                            i1_an_abandoned_opener_leaves_its_group
+ *   so do its children                             i5_a_starter_hears_of_a_child_that_is_abandoned
  *   a return does not                              i1_a_return_with_an_open_group_stops_the_program
  *   I4  an abandoned child's spawn: -EPIPE         i4_a_closed_group_takes_no_children
  *   callbacks of a loop                            i6_callbacks_spawn_and_cancel_but_do_not_wait
@@ -244,6 +246,8 @@ TEST(i4_a_closed_group_takes_no_children)
     in_worlds(PLAIN | WORKER, check_abandoned);
 }
 
+static struct anysync_group *shared;
+
 /* --- left without a close --------------------------------------------------------------------- */
 
 static struct anysync_future *child_gone;
@@ -286,6 +290,74 @@ TEST(i1_exit_with_an_open_group_ends_the_children)
     in_worlds(IN_COROUTINES, check_exit);
 }
 
+ANYSYNC_COROUTINE(void, never_ends, (struct anysync_future **, soon))
+{
+    struct anysync_group *group = open_group();
+    int error = anysync_group_spawn(group, &sleeps_function, NULL, soon);
+
+    CHECK_EQ(error, 0);
+    for (;;)
+        go_on_regardless();
+    return 0;
+}
+
+TEST(i1_an_abandoned_opener_leaves_its_group)
+{
+    struct anysync_future *soon = NULL;
+
+    CHECK_EQ(never_ends_run_here_until(&soon, anysync_in_ms(1)), -ETIMEDOUT);
+    CHECK_CONTAINS(anysync_last_error()->message, "abandoned");
+    CHECK_EQ(anysync_future_result(soon, NULL), -ECANCELED);
+    anysync_future_unref(soon);
+    CHECK_EQ(gives_run_here(NULL, 1), 0); /* nothing of it is in the next loop */
+}
+
+ANYSYNC_COROUTINE(void, never_ends_either, (struct anysync_future *, opened))
+{
+    shared = open_group();
+    open_gate(opened);
+    for (;;)
+        go_on_regardless();
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, goes_on)
+{
+    begun++;
+    for (;;)
+        go_on_regardless();
+    return 0;
+}
+
+static void start_on_that_loop(void *argument, int index)
+{
+    (void)index;
+    pass_gate(argument);
+    CHECK_EQ(anysync_group_start(shared, &goes_on_function, NULL, NULL, 0, NULL, ANYSYNC_FOREVER),
+            -ECANCELED);
+    CHECK_CONTAINS(anysync_last_error()->message, "was abandoned");
+}
+
+/* The loop ends with this task, and abandons the other two. */
+ANYSYNC_COROUTINE(void, ends_first, (struct anysync_future *, opened))
+{
+    int error = never_ends_either_start(NULL, opened);
+
+    while (atomic_load(&begun) == 0 && !error)
+        error = anysync_yield();
+    return error;
+}
+
+TEST(i5_a_starter_hears_of_a_child_that_is_abandoned)
+{
+    struct anysync_future *opened = new_gate();
+    struct test_threads *threads = test_threads_start(1, start_on_that_loop, opened);
+
+    CHECK_EQ(ends_first_run_here(opened), 0);
+    test_threads_join(threads);
+    anysync_future_unref(opened);
+}
+
 ANYSYNC_COROUTINE(void, returns_with_a_group)
 {
     open_group();
@@ -308,8 +380,6 @@ TEST(i1_a_return_with_an_open_group_stops_the_program)
 }
 
 /* --- callers ---------------------------------------------------------------------------------- */
-
-static struct anysync_group *shared;
 
 static void in_callback(evutil_socket_t fd, short what, void *argument)
 {

@@ -345,6 +345,12 @@ ANYSYNC_COROUTINE(int, cleans_up)
 
     CHECK_EQ(error, -ECANCELED);
     CHECK_EQ(again, -ECANCELED);
+    again = 0;
+    ANYSYNC_SHIELD(&again, ANYSYNC_FOREVER)
+    {
+        again = anysync_sleep(anysync_in_ms(2)); /* the caller's grace is longer */
+    }
+    CHECK_EQ(again, 0);
     cleaned_up++;
     return error;
 }

@@ -214,7 +214,7 @@ static int check_open(const struct anysync_group *group)
 /* [lock] TASK goes to the group's loop, with one reference, which is dropped if that fails. */
 static int submit(struct anysync_group *group, struct anysync_task *task)
 {
-    if (group->loop == asi_scheduler_here() || task->future.is_job)
+    if (group->loop == asi_scheduler_here() || task->future.is_job) /* a job has no loop */
         return asi_start(task);
     if (!group->loop)
         return asi_start_on(NULL, task);
@@ -225,7 +225,8 @@ static int submit(struct anysync_group *group, struct anysync_task *task)
     return asi_call_fails(-ESHUTDOWN, "the group's loop has ended");
 }
 
-/* [lock] Returns how many references of the task are left to drop if it fails. */
+/* [lock] CHILD joins GROUP, and its task the loop.  REFS: how many references of the task there are
+ * to drop if that fails. */
 static int join(struct anysync_group *group, struct asi_child *child, uint32_t *refs)
 {
     int error = check_open(group);
@@ -242,7 +243,7 @@ static int join(struct anysync_group *group, struct asi_child *child, uint32_t *
     return error;
 }
 
-/* RET_FUTURE and STARTER may be NULL; a starter gets a reference of its own. */
+/* RET_FUTURE may be NULL; STARTER may be, too, and asks for a future otherwise. */
 static int spawn(struct anysync_group *group, const struct anysync_function *function,
         const void *argument, struct asi_starter *starter, struct anysync_future **ret_future)
 {
@@ -325,11 +326,15 @@ int anysync_group_start(struct anysync_group *group, const struct anysync_functi
                 "a callback of the loop cannot wait for the start of %s: use anysync_group_spawn()",
                 function->name);
     asi_party_init(&starter.party, asi_world());
+    asi_refs_add(&group->refs); /* when the child has ended, the close may be over before us */
     int error = spawn(group, function, argument, &starter, &future);
-    if (error)
+    if (error) {
+        asi_group_unref(group);
         return error;
+    }
     error = asi_party_wait(&starter.party, 0, deadline, true);
     error = judge_start(group, &starter, asi_task_of(future), error);
+    asi_group_unref(group);
     if (!error && ret_future)
         *ret_future = future;
     else

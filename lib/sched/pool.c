@@ -27,10 +27,12 @@ static void before_fork(void)
     asi_lock_take(&lock);
     asi_error_before_fork();
     asi_graph_before_fork();
+    asi_vars_before_fork();
 }
 
 static void after_fork(void)
 {
+    asi_vars_after_fork();
     asi_graph_after_fork();
     asi_error_after_fork();
     asi_lock_give(&lock);

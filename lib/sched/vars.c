@@ -4,7 +4,8 @@
  *
  * `struct seat` is where a map is held: in a task, or in a thread for its code outside tasks.  All
  * that reads or changes values goes through the seat of the caller, so there is nothing to lock:
- * maps that are shared are constant, and reference counts are atomic.
+ * maps that are shared are constant, and reference counts are atomic.  What a context holds changes
+ * under a lock, for all of them.
  */
 #include "sched/vars.h"
 
@@ -31,9 +32,11 @@ struct token {
 
 struct anysync_context {
     struct asi_refs refs;
-    struct asi_lock lock;
-    struct asi_vars *vars; /* [lock] owned; may be NULL */
+    struct asi_vars *vars; /* [context_lock] owned; may be NULL */
 };
+
+/* For a few instructions each, and safe around fork(), as one in each context would not be. */
+static struct asi_lock context_lock = ASI_LOCK_INIT;
 
 _Static_assert(
         sizeof(struct token) <= sizeof(struct anysync_token), "a token has outgrown its room");
@@ -251,7 +254,6 @@ int anysync_context_capture(struct anysync_context **ret_context)
     if (!context)
         return asi_call_fails(-ENOMEM, "no memory for a context");
     asi_refs_init(&context->refs, 1);
-    context->lock = (struct asi_lock)ASI_LOCK_INIT;
     context->vars = asi_vars_capture();
     *ret_context = context;
     return 0;
@@ -274,19 +276,19 @@ struct anysync_context *anysync_context_unref(struct anysync_context *context)
 
 static struct asi_vars *context_get(struct anysync_context *context)
 {
-    asi_lock_take(&context->lock);
+    asi_lock_take(&context_lock);
     struct asi_vars *vars = vars_ref(context->vars);
-    asi_lock_give(&context->lock);
+    asi_lock_give(&context_lock);
     return vars;
 }
 
 /* VARS are consumed. */
 static void context_set(struct anysync_context *context, struct asi_vars *vars)
 {
-    asi_lock_take(&context->lock);
+    asi_lock_take(&context_lock);
     struct asi_vars *before = context->vars;
     context->vars = vars;
-    asi_lock_give(&context->lock);
+    asi_lock_give(&context_lock);
     asi_vars_unref(before); /* outside the lock: it calls users' functions */
 }
 
@@ -361,6 +363,16 @@ static void forget_thread_vars(struct asi_local *local)
     local->vars = NULL;
     local->vars_own = false;
     asi_vars_unref(vars);
+}
+
+void asi_vars_before_fork(void)
+{
+    asi_lock_take(&context_lock);
+}
+
+void asi_vars_after_fork(void)
+{
+    asi_lock_give(&context_lock);
 }
 
 void asi_vars_prepare(void)

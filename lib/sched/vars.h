@@ -55,7 +55,9 @@ void asi_vars_unref(struct asi_vars *vars);
 /* The values of TASK, which does not run now, are VARS (consumed; may be NULL) from here on. */
 void asi_vars_start_with(struct anysync_task *task, struct asi_vars *vars);
 
-/* Once in a process. */
+/* Once in a process, and around fork(). */
 void asi_vars_prepare(void);
+void asi_vars_before_fork(void);
+void asi_vars_after_fork(void);
 
 #endif
