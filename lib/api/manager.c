@@ -4,9 +4,10 @@
  *
  *   FRESH --enter--> ENTERED --exit--> EXITED        enter that fails: EXITED
  *
- * Enter is the first advance.  Exit is the second: a plain one when the block went well, else a throw
- * of its error; it has to be the end.  The error object itself is thrown, not a copy, so that what
- * comes out can be told apart from it: the same one is passed on, another has it as its cause.
+ * Enter is the first advance.  Exit is the second: a plain one when the block went well, else a
+ * throw of its error; it has to be the end.  The error object itself is thrown, not a copy, so
+ * that what comes out can be told apart from it: the same one is passed on, another has it as its
+ * cause.
  */
 #include "base/memory.h"
 #include "sched/relay.h"

@@ -143,8 +143,8 @@ static inline void asi_scheduler_ready(struct asi_scheduler *scheduler, struct a
 /* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
 void asi_scheduler_suspend(struct asi_scheduler *scheduler);
 
-/* asi_task_wake(OTHER), then suspend the running task.  In line, and if nobody else is ready straight
- * to OTHER: see SPEED in relay.c.  (errno is the caller's to save.) */
+/* asi_task_wake(OTHER), then suspend the running task.  In line, and if nobody else is ready
+ * straight to OTHER: see SPEED in relay.c.  (errno is the caller's to save.) */
 static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
         struct asi_scheduler *scheduler, struct anysync_task *other)
 {
