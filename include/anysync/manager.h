@@ -163,9 +163,9 @@ ANYSYNC_API struct anysync_manager *anysync_manager_unref(struct anysync_manager
 /* The outer `for` runs once and holds the manager; the middle one enters, or leaves the block out;
  * the inner one runs once: a break leaves it only. */
 #define ASI_WITH(with, once, type, value, begin, ...) \
-    for (struct asi_with with __attribute__((cleanup(asi_with_end))), \
+    for (struct asi_with with __attribute__((cleanup(anysync_with_end))), \
             *once = begin(&with, __VA_ARGS__); once; once = NULL) \
-        for (type value ASI_UNUSED = ASI_ZERO; asi_with_enter(once, &value, sizeof(value));)
+        for (type value ASI_UNUSED = ASI_ZERO; anysync_with_enter(once, &value, sizeof(value));)
 
 #define ASI_MAN_LOCAL(stack, ...) \
     ASI_MAN_TYPES(__VA_ARGS__) \
@@ -224,9 +224,9 @@ struct asi_with {
 };
 
 /* Enter, and run the block once if that worked.  SIZE is that of what VALUE points to. */
-ANYSYNC_API bool asi_with_enter(struct asi_with *with, void *value, size_t size);
+ANYSYNC_API bool anysync_with_enter(struct asi_with *with, void *value, size_t size);
 /* Exit, if it was entered, and free what it owns. */
-ANYSYNC_API void asi_with_end(struct asi_with *with);
+ANYSYNC_API void anysync_with_end(struct asi_with *with);
 
 static inline struct asi_with *asi_with_begin(
         struct asi_with *with, struct anysync_manager *manager, bool owns, int *error, int code)

@@ -180,7 +180,7 @@ struct anysync_manager *anysync_manager_unref(struct anysync_manager *manager)
 
 /* --- the block forms -------------------------------------------------------------------------- */
 
-bool asi_with_enter(struct asi_with *with, void *value, size_t size)
+bool anysync_with_enter(struct asi_with *with, void *value, size_t size)
 {
     if (with->over)
         return false;
@@ -194,7 +194,7 @@ bool asi_with_enter(struct asi_with *with, void *value, size_t size)
     return with->entered;
 }
 
-void asi_with_end(struct asi_with *with)
+void anysync_with_end(struct asi_with *with)
 {
     if (with->entered) {
         int error = anysync_manager_exit(
