@@ -7,6 +7,7 @@
  *       reads at most n ahead                       d9_reads_at_most_n_ahead
  *       all of it arrives, in order                 d9_all_items_arrive_in_order
  *       a consumer that gave up lost nothing        d9_nothing_is_lost_at_a_deadline
+ *                                                   d9_an_item_that_came_too_late_is_kept
  *                                                   d9_nothing_is_lost_to_a_cancel
  */
 #include "worlds.h"
@@ -180,6 +181,40 @@ static void check_deadline(void)
 TEST(d9_nothing_is_lost_at_a_deadline)
 {
     in_worlds(EVERYWHERE, check_deadline);
+}
+
+static void check_too_late(void)
+{
+    struct anysync_generator_options options = {.read_ahead = 0};
+    gated_generator generator;
+    int item = 0;
+
+    for (; options.read_ahead < 2; options.read_ahead++) {
+        for (int keep = 0; keep < 2; keep++) {
+            gate = new_gate();
+            CHECK_EQ(gated_open_with(&options, &generator, 3), 0);
+            CHECK_EQ(gated_next_until(&generator, &item, anysync_in_ms(1)), -ETIMEDOUT);
+            open_gate(gate);
+            settle_loop(); /* now it lies there, and nobody waits */
+            CHECK_EQ(gated_throw(&generator, -EIO, NULL, &item),
+                    options.read_ahead ? -EINVAL : -EBUSY);
+            if (keep) {
+                for (int i = 1; i <= 3; i++) {
+                    CHECK_EQ(gated_next(&generator, &item), 0);
+                    CHECK_EQ(item, i);
+                }
+            }
+            CHECK_EQ(gated_close(&generator), 0);
+            CHECK_EQ(gated_next(&generator, &item), ANYSYNC_DONE);
+            gated_drop(&generator);
+            anysync_future_unref(gate);
+        }
+    }
+}
+
+TEST(d9_an_item_that_came_too_late_is_kept)
+{
+    in_worlds(EVERYWHERE, check_too_late);
 }
 
 static gated_generator waited;

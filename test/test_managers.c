@@ -12,6 +12,7 @@
  *   E7  a function, and a struct                    e7_a_struct_is_a_manager_too
  *       no yield, or two, say so                    e7_a_function_has_to_yield_once
  *   E8  a cancel during the block                   e8_a_cancel_during_the_block_runs_exit
+ *                                                   e8_a_cancelled_scope_around_the_block_runs_exit
  *   --  misuse                                      exit_says_what_is_wrong
  *       dropped between enter and exit              a_manager_that_is_dropped_cleans_up
  */
@@ -383,21 +384,21 @@ TEST(e8_a_cancel_during_the_block_runs_exit)
 
 static void check_thread_scope(void)
 {
+    struct anysync_scope scope;
     int error = 0;
 
     start_afresh();
-    ANYSYNC_SCOPE(&error, anysync_in_ms(1))
+    anysync_scope_enter(&scope, ANYSYNC_FOREVER);
+    ANYSYNC_WITH(slow_to_exit, value, &error)
     {
-        ANYSYNC_WITH(slow_to_exit, value, &error)
-        {
-            error = anysync_sleep(ANYSYNC_FOREVER);
-        }
+        anysync_scope_cancel(&scope, "enough");
+        error = anysync_sleep(ANYSYNC_FOREVER);
     }
     CHECK_EQ(exited, 1);
-    CHECK_EQ(error, -ETIMEDOUT);
+    CHECK_EQ(anysync_scope_exit(&scope, error), -ECANCELED);
 }
 
-TEST(e8_a_deadline_around_the_block_runs_exit)
+TEST(e8_a_cancelled_scope_around_the_block_runs_exit)
 {
     in_worlds(EVERYWHERE, check_thread_scope);
 }

@@ -60,6 +60,8 @@ TEST(room_is_seen_after_a_batch)
     pop(0);
     CHECK(!asi_ring_has_room(&ring));
     pop(1);
+    CHECK(!asi_ring_has_room(&ring));
+    pop(2);
     CHECK(asi_ring_has_room(&ring));
 }
 

@@ -7,6 +7,8 @@
  */
 #include <anysync/cancel.h>
 #include <anysync/group.h>
+#include <anysync/generator_typed.h>
+#include <anysync/manager.h>
 #include <anysync/typed.h>
 #include <anysync/vars.h>
 
@@ -21,6 +23,9 @@ struct page {
 ANYSYNC_COROUTINE_DECLARE(int, add_in_c, (int, a), (int, b));
 ANYSYNC_COROUTINE_DECLARE(struct page, turn_in_cpp, (struct page, page), (int, by));
 ANYSYNC_COROUTINE_DECLARE(void, both);
+ANYSYNC_GENERATOR_DECLARE(int, count_in_c, (int, last));
+ANYSYNC_GENERATOR_DECLARE_SENT(struct page, int, pages_in_cpp, (struct page, first));
+ANYSYNC_CONTEXT_MANAGER_DECLARE(struct page, opened_in_c, (int, number));
 
 /* In C and in C++. */
 static int dropped;
@@ -90,6 +95,20 @@ ANYSYNC_COROUTINE_DEFINE_STACK(128 << 10, void, both)
     return page.number == 3 && page.text[0] == 'C' ? 0 : -1;
 }
 
+ANYSYNC_GENERATOR_DEFINE(int, count_in_c, (int, last))
+{
+    int error = 0;
+    for (int i = 1; i <= last && !error; i++)
+        error = count_in_c_yield(i);
+    return error;
+}
+
+ANYSYNC_CONTEXT_MANAGER_DEFINE(struct page, opened_in_c, (int, number))
+{
+    struct page page = {number, "open"};
+    return opened_in_c_yield(page);
+}
+
 #else
 
 #include <cstdio>
@@ -118,6 +137,12 @@ ANYSYNC_COROUTINE(void, count, (int &, counter))
     return 0;
 }
 
+ANYSYNC_GENERATOR(page, local_pages)
+{
+    page first = {1, "one"};
+    return local_pages_yield(first);
+}
+
 #if defined(REFUSE) && REFUSE == 1 // refuses_a_wrong_argument: add_in_c
 int refused = add_in_c(nullptr, "1", 2);
 #elif defined(REFUSE) && REFUSE == 2 // refuses_a_wrong_result: add_in_c
@@ -136,6 +161,15 @@ ANYSYNC_COROUTINE(int, length, (std::string, name))
 {
     return 0;
 }
+#elif defined(REFUSE) && REFUSE == 6 // refuses_an_item_with_a_constructor: byte
+ANYSYNC_GENERATOR(std::string, lines)
+{
+    return 0;
+}
+#elif defined(REFUSE) && REFUSE == 7 // refuses_a_wrong_item: count_in_c_next
+long far_away;
+count_in_c_generator counter;
+int refused = count_in_c_next(&counter, &far_away);
 #endif
 
 #define RIGHT(condition)                                                                           \
@@ -164,6 +198,25 @@ int check()
         RIGHT(add_in_c_start(&soon, 20, 30) == 0);
         RIGHT(add_in_c_wait(&soon, &value, ANYSYNC_FOREVER) == 0 && value == 50);
     }
+    int error = 0, sum = 0;
+    ANYSYNC_FOR(count_in_c, i, &error, 4)
+    {
+        ANYSYNC_WITH(opened_in_c, opened, &error, i)
+        {
+            sum += opened.number;
+        }
+    }
+    RIGHT(error == 0 && sum == 10);
+    ANYSYNC_FOR(local_pages, one, &error)
+    {
+        sum += one.number;
+    }
+    pages_in_cpp_generator pages;
+    RIGHT(pages_in_cpp_open(&pages, first) == 0);
+    RIGHT(pages_in_cpp_next(&pages, &first) == 0 && first.number == 8);
+    RIGHT(pages_in_cpp_send(&pages, 5, &first) == 0 && first.number == 13);
+    pages_in_cpp_drop(&pages);
+    RIGHT(error == 0 && sum == 11);
     value = 0;
     RIGHT(count(value) == 0 && value == 1);
     RIGHT(check_blocks() == 0);
@@ -177,6 +230,14 @@ ANYSYNC_COROUTINE_DEFINE(struct page, turn_in_cpp, (struct page, page), (int, by
     *result = page;
     result->number += by;
     return 0;
+}
+
+ANYSYNC_GENERATOR_DEFINE_SENT(struct page, int, pages_in_cpp, (struct page, first))
+{
+    int sent = 0;
+    int error = pages_in_cpp_yield_receive(first, &sent);
+    first.number += sent;
+    return error ? error : pages_in_cpp_yield(first);
 }
 
 int main()

@@ -22,8 +22,8 @@
  * <anysync/generator_typed.h> writes all this for you, and has the loops.
  *
  * WHERE  The body is a task of its own: of the global executor if a thread outside loops opened
- *   it, of the same loop if a coroutine did, of the executor named in the options.  Its consumer may
- *   be any thread or coroutine, one at a time, and another one for each item if you like.
+ *   it, of the same loop if a coroutine did, of the executor named in the options.  Its consumer
+ *   may be any thread or coroutine, one at a time, and another one for each item if you like.
  *
  * WHEN  Nothing of the body runs before the first item is asked for, and then up to its next yield,
  *   no further (lock step); or, if it reads ahead, until so many items wait to be taken.
@@ -33,8 +33,8 @@
  *   next call of next gets that item.  Until then send and throw are -EBUSY.
  *
  * CONTEXT VARIABLES  next, send and throw: the body goes on with the values its consumer has at
- *   that moment.  In the loops, with anysync_generator_step(), and when it reads ahead: with its own,
- *   which were its opener's at first.
+ *   that moment.  In the loops, with anysync_generator_step(), and when it reads ahead: with its
+ *   own, which were its opener's at first.
  */
 #ifndef ANYSYNC_GENERATOR_H
 #define ANYSYNC_GENERATOR_H

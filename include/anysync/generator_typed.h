@@ -70,11 +70,16 @@
 #include <stddef.h>
 
 // clang-format off
-#define ANYSYNC_GENERATOR(item, ...)              ASI_GEN(ASI_GEN_LOCAL, 0, item, item, __VA_ARGS__)
-#define ANYSYNC_GENERATOR_SENT(item, sent, ...)   ASI_GEN(ASI_GEN_LOCAL, 0, item, sent, __VA_ARGS__)
-#define ANYSYNC_GENERATOR_STACK(bytes, item, ...) ASI_GEN(ASI_GEN_LOCAL, bytes, item, item, __VA_ARGS__)
-#define ANYSYNC_GENERATOR_DECLARE(item, ...)      ASI_GEN(ASI_GEN_DECLARE, 0, item, item, __VA_ARGS__)
-#define ANYSYNC_GENERATOR_DEFINE(item, ...)       ASI_GEN(ASI_GEN_DEFINE, 0, item, item, __VA_ARGS__)
+#define ANYSYNC_GENERATOR(item, ...) \
+    ASI_GEN(ASI_GEN_LOCAL, 0, item, item, __VA_ARGS__)
+#define ANYSYNC_GENERATOR_SENT(item, sent, ...) \
+    ASI_GEN(ASI_GEN_LOCAL, 0, item, sent, __VA_ARGS__)
+#define ANYSYNC_GENERATOR_STACK(bytes, item, ...) \
+    ASI_GEN(ASI_GEN_LOCAL, bytes, item, item, __VA_ARGS__)
+#define ANYSYNC_GENERATOR_DECLARE(item, ...) \
+    ASI_GEN(ASI_GEN_DECLARE, 0, item, item, __VA_ARGS__)
+#define ANYSYNC_GENERATOR_DEFINE(item, ...) \
+    ASI_GEN(ASI_GEN_DEFINE, 0, item, item, __VA_ARGS__)
 #define ANYSYNC_GENERATOR_DECLARE_SENT(item, sent, ...) \
     ASI_GEN(ASI_GEN_DECLARE, 0, item, sent, __VA_ARGS__)
 #define ANYSYNC_GENERATOR_DEFINE_SENT(item, sent, ...) \

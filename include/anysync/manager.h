@@ -21,7 +21,8 @@
  *
  * WHERE  Set-up and clean-up run in one task, on the global worker if a thread outside loops uses
  *   it, in the same loop if a coroutine does; the block runs where it stands, in its caller.  They
- *   wait as coroutines do.  What they set in context variables is theirs: the block does not see it.
+ *   wait as coroutines do.  What they set in context variables is theirs: the block does not see
+ *   it.
  *
  * ERRORS  The clean-up is told how the block ended: 0 or a code, and its sentence.  What it returns
  *   counts: 0 swallows, the same code passes on, another code replaces it and has the block's error
@@ -138,9 +139,12 @@ ANYSYNC_API struct anysync_manager *anysync_manager_unref(struct anysync_manager
  * VALUE is a type as for typed functions, no void.  Local to their file; a shared one is declared
  * in a header and defined in one file that includes it.
  */
-#define ANYSYNC_CONTEXT_MANAGER(value, ...)         ASI_GEN(ASI_MAN_LOCAL, 0, value, char, __VA_ARGS__)
-#define ANYSYNC_CONTEXT_MANAGER_DECLARE(value, ...) ASI_GEN(ASI_MAN_DECLARE, 0, value, char, __VA_ARGS__)
-#define ANYSYNC_CONTEXT_MANAGER_DEFINE(value, ...)  ASI_GEN(ASI_GEN_DEFINE, 0, value, char, __VA_ARGS__)
+#define ANYSYNC_CONTEXT_MANAGER(value, ...) \
+    ASI_GEN(ASI_MAN_LOCAL, 0, value, char, __VA_ARGS__)
+#define ANYSYNC_CONTEXT_MANAGER_DECLARE(value, ...) \
+    ASI_GEN(ASI_MAN_DECLARE, 0, value, char, __VA_ARGS__)
+#define ANYSYNC_CONTEXT_MANAGER_DEFINE(value, ...) \
+    ASI_GEN(ASI_GEN_DEFINE, 0, value, char, __VA_ARGS__)
 
 /* A block within a new manager of NAME; VALUE is declared.  ERROR (int *, may be NULL): *ERROR is
  * how the block ended, and becomes what exit returns, or the error of enter.  It may be left by
@@ -159,9 +163,9 @@ ANYSYNC_API struct anysync_manager *anysync_manager_unref(struct anysync_manager
 /* The outer `for` runs once and holds the manager; the middle one enters, or leaves the block out;
  * the inner one runs once: a break leaves it only. */
 #define ASI_WITH(with, once, type, value, begin, ...) \
-    for (struct asi_with with __attribute__((cleanup(asi_with_end))), \
+    for (struct asi_with with __attribute__((cleanup(anysync_with_end))), \
             *once = begin(&with, __VA_ARGS__); once; once = NULL) \
-        for (type value ASI_UNUSED = ASI_ZERO; asi_with_enter(once, &value, sizeof(value));)
+        for (type value ASI_UNUSED = ASI_ZERO; anysync_with_enter(once, &value, sizeof(value));)
 
 #define ASI_MAN_LOCAL(stack, ...) \
     ASI_MAN_TYPES(__VA_ARGS__) \
@@ -208,6 +212,7 @@ struct anysync_manager_use {
     void *self;
 };
 
+/* The body of the struct form: see ANYSYNC_MANAGER_TYPE(). */
 ANYSYNC_API int anysync_manager_main(struct anysync_generator *generator, void *argument);
 
 struct asi_with {
@@ -219,8 +224,9 @@ struct asi_with {
 };
 
 /* Enter, and run the block once if that worked.  SIZE is that of what VALUE points to. */
-ANYSYNC_API bool asi_with_enter(struct asi_with *with, void *value, size_t size);
-ANYSYNC_API void asi_with_end(struct asi_with *with);
+ANYSYNC_API bool anysync_with_enter(struct asi_with *with, void *value, size_t size);
+/* Exit, if it was entered, and free what it owns. */
+ANYSYNC_API void anysync_with_end(struct asi_with *with);
 
 static inline struct asi_with *asi_with_begin(
         struct asi_with *with, struct anysync_manager *manager, bool owns, int *error, int code)

@@ -4,9 +4,10 @@
  *
  *   FRESH --enter--> ENTERED --exit--> EXITED        enter that fails: EXITED
  *
- * Enter is the first advance.  Exit is the second: a plain one when the block went well, else a throw
- * of its error; it has to be the end.  The error object itself is thrown, not a copy, so that what
- * comes out can be told apart from it: the same one is passed on, another has it as its cause.
+ * Enter is the first advance.  Exit is the second: a plain one when the block went well, else a
+ * throw of its error; it has to be the end.  The error object itself is thrown, not a copy, so
+ * that what comes out can be told apart from it: the same one is passed on, another has it as its
+ * cause.
  */
 #include "base/memory.h"
 #include "sched/relay.h"
@@ -179,7 +180,7 @@ struct anysync_manager *anysync_manager_unref(struct anysync_manager *manager)
 
 /* --- the block forms -------------------------------------------------------------------------- */
 
-bool asi_with_enter(struct asi_with *with, void *value, size_t size)
+bool anysync_with_enter(struct asi_with *with, void *value, size_t size)
 {
     if (with->over)
         return false;
@@ -193,7 +194,7 @@ bool asi_with_enter(struct asi_with *with, void *value, size_t size)
     return with->entered;
 }
 
-void asi_with_end(struct asi_with *with)
+void anysync_with_end(struct asi_with *with)
 {
     if (with->entered) {
         int error = anysync_manager_exit(

@@ -3,13 +3,13 @@
  * Relay: lock step.  (The idea: relay.h.)
  *
  * THE LOOP'S SIDE  asi_relay_start() is the one place where a request takes effect; a coroutine of
- *   the loop calls it, and so does the letter of a request from elsewhere (remote.c).  hand_over() is where an
- *   item leaves the body: to the coroutine that waits, to the remote, or into the slot.
+ *   the loop calls it, and so does the letter of a request from elsewhere (remote.c).  hand_over()
+ *   is where an item leaves the body: to the coroutine that waits, to the remote, or into the slot.
  *
- * SPEED  The processor predicts where a return goes by the calls before it, and after a switch those
- *   were made on another stack: each return between two switches is predicted wrong.  So the usual
- *   way of an item within a loop, asi_relay_next() and asi_relay_yield(), is one function each with
- *   all that it does in line.
+ * SPEED  The processor predicts where a return goes by the calls before it, and after a switch
+ *   those were made on another stack: each return between two switches is predicted wrong.  So the
+ *   usual way of an item within a loop, asi_relay_next() and asi_relay_yield(), is one function
+ *   each with all that it does in line.
  *
  * THE END  The task's hook runs after its future is done.  From then on nothing is the loop's any
  *   more: what the slot holds, and how it ended, is given under the lock to whoever comes first.

@@ -150,7 +150,8 @@ int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_
 /* Ask the task to end; no wait.  Any thread. */
 void asi_relay_ask_close(struct anysync_generator *self);
 
-/* Close it and wait for its end, whatever happens to this task meanwhile; in a callback: no wait. */
+/* Close it and wait for its end, whatever happens to this task meanwhile; in a callback: no wait.
+ */
 void asi_relay_end(struct anysync_generator *self);
 
 /* SELF's task has ended: what there is to take or to tell. */

@@ -152,8 +152,8 @@ extern void (*asi_suspend_hook)(struct anysync_task *task);
 /* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
 void asi_scheduler_suspend(struct asi_scheduler *scheduler);
 
-/* asi_task_wake(OTHER), then suspend the running task.  In line, and if nobody else is ready straight
- * to OTHER: see SPEED in relay.c.  (errno is the caller's to save.) */
+/* asi_task_wake(OTHER), then suspend the running task.  In line, and if nobody else is ready
+ * straight to OTHER: see SPEED in relay.c.  (errno is the caller's to save.) */
 static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
         struct asi_scheduler *scheduler, struct anysync_task *other)
 {

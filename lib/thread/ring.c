@@ -26,8 +26,8 @@
  *   Q8  producer_back, and    acquire  as Q6.
  *
  * NO LOST WAKE-UP
- *   The CAS of a sleep succeeds only while the count is the one that the sleeper looked at and found
- *   wanting.  The next count is an exchange on the same word: it sees the mark, and wakes.  A
+ *   The CAS of a sleep succeeds only while the count is the one that the sleeper looked at and
+ *   found wanting.  The next count is an exchange on the same word: it sees the mark, and wakes.  A
  *   consumer flushes before it sleeps, so that a producer that sleeps for lack of room is woken.
  *
  * CHECKED BY  test_ring.c; test_generators.c (stress).
@@ -35,8 +35,6 @@
 #include "thread/ring.h"
 
 #include "base/race.h"
-
-enum { ASLEEP = 1, ENDED = 2, ONE = 4 };
 
 uint32_t asi_ring_places(uint32_t limit)
 {
@@ -49,8 +47,8 @@ uint32_t asi_ring_places(uint32_t limit)
 
 void asi_ring_init(struct asi_ring *ring, uint32_t limit)
 {
-    asi_store(&ring->tail, 0, relaxed);      /* before it is shared */
-    asi_store(&ring->head, ASLEEP, relaxed); /* likewise */
+    asi_store(&ring->tail, 0, relaxed);               /* before it is shared */
+    asi_store(&ring->head, ASI_RING_ASLEEP, relaxed); /* likewise */
     ring->pushed = 0;
     ring->freed_seen = 0;
     ring->limit = limit;
@@ -58,84 +56,51 @@ void asi_ring_init(struct asi_ring *ring, uint32_t limit)
     ring->popped = 0;
     ring->flushed = 0;
     ring->pushed_seen = 0;
-    ring->batch = limit > 1 ? limit / 2 : 1;
+    ring->batch = limit > 3 ? limit - limit / 4 : 1;
 }
 
 /* --- the producer ----------------------------------------------------------------------------- */
 
-bool asi_ring_has_room(struct asi_ring *ring)
-{
-    if (ring->pushed - ring->freed_seen < ring->limit)
-        return true;
-    ring->freed_seen = asi_load(&ring->head, acquire) / ONE; /* Q6 */
-    return ring->pushed - ring->freed_seen < ring->limit;
-}
-
-bool asi_ring_push(struct asi_ring *ring)
-{
-    asi_race_point();
-    ring->pushed++;
-    return asi_exchange(&ring->tail, ring->pushed * ONE, acq_rel) & ASLEEP; /* Q1 */
-}
-
 bool asi_ring_end(struct asi_ring *ring)
 {
     asi_race_point();
-    return asi_exchange(&ring->tail, ring->pushed * ONE | ENDED, acq_rel) & ASLEEP; /* Q1 */
+    return asi_exchange(&ring->tail, ring->pushed * ASI_RING_ONE | ASI_RING_ENDED, acq_rel) &
+           ASI_RING_ASLEEP; /* Q1 */
 }
 
 bool asi_ring_producer_sleeps(struct asi_ring *ring)
 {
-    uint64_t expected = ring->freed_seen * ONE;
+    uint64_t expected = ring->freed_seen * ASI_RING_ONE;
 
     asi_race_point();
-    return asi_cas_strong(&ring->head, &expected, expected | ASLEEP, acq_rel, acquire); /* Q7 */
+    uint64_t marked = expected | ASI_RING_ASLEEP;
+    return asi_cas_strong(&ring->head, &expected, marked, acq_rel, acquire); /* Q7 */
 }
 
 bool asi_ring_producer_back(struct asi_ring *ring)
 {
-    return asi_and(&ring->head, ~(uint64_t)ASLEEP, acquire) & ASLEEP; /* Q8 */
+    return asi_and(&ring->head, ~(uint64_t)ASI_RING_ASLEEP, acquire) & ASI_RING_ASLEEP; /* Q8 */
 }
 
 /* --- the consumer ----------------------------------------------------------------------------- */
-
-bool asi_ring_has_item(struct asi_ring *ring)
-{
-    if (ring->popped != ring->pushed_seen)
-        return true;
-    ring->pushed_seen = asi_load(&ring->tail, acquire) / ONE; /* Q2 */
-    return ring->popped != ring->pushed_seen;
-}
-
-bool asi_ring_flush(struct asi_ring *ring)
-{
-    asi_race_point();
-    ring->flushed = ring->popped;
-    return asi_exchange(&ring->head, ring->flushed * ONE, acq_rel) & ASLEEP; /* Q5 */
-}
-
-bool asi_ring_pop(struct asi_ring *ring)
-{
-    ring->popped++;
-    return ring->popped - ring->flushed >= ring->batch && asi_ring_flush(ring);
-}
 
 bool asi_ring_is_over(struct asi_ring *ring)
 {
     uint64_t tail = asi_load(&ring->tail, acquire); /* Q2 */
 
-    return (tail & ENDED) && tail / ONE == ring->popped;
+    return (tail & ASI_RING_ENDED) && tail / ASI_RING_ONE == ring->popped;
 }
 
 bool asi_ring_consumer_sleeps(struct asi_ring *ring)
 {
-    uint64_t expected = ring->popped * ONE;
+    uint64_t expected = ring->popped * ASI_RING_ONE;
 
     asi_race_point();
-    return asi_cas_strong(&ring->tail, &expected, expected | ASLEEP, acq_rel, acquire); /* Q3 */
+    uint64_t marked = expected | ASI_RING_ASLEEP;
+    return asi_cas_strong(&ring->tail, &expected, marked, acq_rel, acquire); /* Q3 */
 }
 
 bool asi_ring_consumer_back(struct asi_ring *ring)
 {
-    return asi_and(&ring->tail, ~(uint64_t)ASLEEP, acquire) & ASLEEP; /* Q4 */
+    return asi_and(&ring->tail, ~(uint64_t)ASI_RING_ASLEEP, acquire) & ASI_RING_ASLEEP; /* Q4 */
 }

@@ -23,10 +23,13 @@
 #ifndef ASI_THREAD_RING_H
 #define ASI_THREAD_RING_H
 
+#include "base/race.h"
 #include "thread/atomic.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+enum { ASI_RING_ASLEEP = 1, ASI_RING_ENDED = 2, ASI_RING_ONE = 4 };
 
 struct asi_ring {
     /* how many were pushed, * 4; with ENDED, and ASLEEP for the consumer */
@@ -53,7 +56,13 @@ uint32_t asi_ring_places(uint32_t limit);
 /* --- the producer ----------------------------------------------------------------------------- */
 
 /* Whether there is room for one more. */
-bool asi_ring_has_room(struct asi_ring *ring);
+static inline bool asi_ring_has_room(struct asi_ring *ring)
+{
+    if (ring->pushed - ring->freed_seen < ring->limit)
+        return true;
+    ring->freed_seen = asi_load(&ring->head, acquire) / ASI_RING_ONE; /* Q6 */
+    return ring->pushed - ring->freed_seen < ring->limit;
+}
 
 /* Where the next item goes.  There is room. */
 static inline uint64_t asi_ring_push_place(const struct asi_ring *ring)
@@ -62,7 +71,13 @@ static inline uint64_t asi_ring_push_place(const struct asi_ring *ring)
 }
 
 /* The item is in its place.  Returns whether the consumer has to be woken. */
-bool asi_ring_push(struct asi_ring *ring);
+static inline bool asi_ring_push(struct asi_ring *ring)
+{
+    asi_race_point();
+    ring->pushed++;
+    uint64_t before = asi_exchange(&ring->tail, ring->pushed * ASI_RING_ONE, acq_rel); /* Q1 */
+    return before & ASI_RING_ASLEEP;
+}
 
 /* No more will come.  Returns whether the consumer has to be woken. */
 bool asi_ring_end(struct asi_ring *ring);
@@ -76,7 +91,13 @@ bool asi_ring_producer_back(struct asi_ring *ring);
 /* --- the consumer ----------------------------------------------------------------------------- */
 
 /* Whether there is an item to pop. */
-bool asi_ring_has_item(struct asi_ring *ring);
+static inline bool asi_ring_has_item(struct asi_ring *ring)
+{
+    if (ring->popped != ring->pushed_seen)
+        return true;
+    ring->pushed_seen = asi_load(&ring->tail, acquire) / ASI_RING_ONE; /* Q2 */
+    return ring->popped != ring->pushed_seen;
+}
 
 /* Where that item is. */
 static inline uint64_t asi_ring_pop_place(const struct asi_ring *ring)
@@ -84,11 +105,21 @@ static inline uint64_t asi_ring_pop_place(const struct asi_ring *ring)
     return ring->popped & ring->mask;
 }
 
-/* The item was copied from its place.  Returns whether the producer has to be woken. */
-bool asi_ring_pop(struct asi_ring *ring);
-
 /* Let the producer see all pops.  Returns whether it has to be woken. */
-bool asi_ring_flush(struct asi_ring *ring);
+static inline bool asi_ring_flush(struct asi_ring *ring)
+{
+    asi_race_point();
+    ring->flushed = ring->popped;
+    uint64_t before = asi_exchange(&ring->head, ring->flushed * ASI_RING_ONE, acq_rel); /* Q5 */
+    return before & ASI_RING_ASLEEP;
+}
+
+/* The item was copied from its place.  Returns whether the producer has to be woken. */
+static inline bool asi_ring_pop(struct asi_ring *ring)
+{
+    ring->popped++;
+    return ring->popped - ring->flushed >= ring->batch && asi_ring_flush(ring);
+}
 
 /* Whether all was popped, and no more will come. */
 bool asi_ring_is_over(struct asi_ring *ring);

@@ -5,6 +5,8 @@
  * what it is called and which word of the caller's code the message must contain.
  */
 #include <anysync/blocking.h>
+#include <anysync/generator_typed.h>
+#include <anysync/manager.h>
 #include <anysync/typed.h>
 
 struct page {
@@ -41,6 +43,24 @@ ANYSYNC_COROUTINE(void, beat)
 
 ANYSYNC_COROUTINE_DECLARE(int, shared, (int, a));
 
+ANYSYNC_GENERATOR(int, count_to, (int, last))
+{
+    return count_to_yield(last);
+}
+
+ANYSYNC_GENERATOR_SENT(struct page, const char *, pages)
+{
+    const char *url = NULL;
+    struct page page = {1};
+    return pages_yield_receive(page, &url);
+}
+
+ANYSYNC_CONTEXT_MANAGER(struct page, opened, (const char *, url))
+{
+    struct page page = {url != NULL};
+    return opened_yield(page);
+}
+
 int use_typed(void);
 int use_typed(void)
 {
@@ -57,14 +77,6 @@ int use_typed(void)
     error += add_later(&sum, 1, 2) + add_later_wait(&soon, &sum, deadline);
     error += fetch(&page, "a") + fetch_wait(&other, &page, deadline) + tick(page) + beat();
     error += compute(&sum, 1, "a") + compute_offload(NULL, &sum, 1, "a");
-#elif CASE == 23 // wrong_argument_of_blocking: compute
-    error += compute(&sum, 1, page);
-#elif CASE == 24 // wrong_argument_of_offload: compute_offload
-    error += compute_offload(NULL, &sum, 1, &wide);
-#elif CASE == 25 // wrong_result_of_offload: compute_offload
-    error += compute_offload(NULL, &wide, 1, "a");
-#elif CASE == 26 // missing_argument_of_offload: compute_offload
-    error += compute_offload(NULL, &sum, 1);
 #elif CASE == 1  // wrong_argument_type: add_later
     error += add_later(&sum, 1, page);
 #elif CASE == 2  // wrong_argument_pointer: fetch
@@ -103,15 +115,93 @@ int use_typed(void)
     error += fetch_new(&task, page);
 #elif CASE == 18 // code_not_looked_at: add_later_run
     add_later_run(&sum, 1, 2);
+#elif CASE == 35 // wrong_argument_of_blocking: compute
+    error += compute(&sum, 1, page);
+#elif CASE == 36 // wrong_argument_of_offload: compute_offload
+    error += compute_offload(NULL, &sum, 1, &wide);
+#elif CASE == 37 // wrong_result_of_offload: compute_offload
+    error += compute_offload(NULL, &wide, 1, "a");
+#elif CASE == 38 // missing_argument_of_offload: compute_offload
+    error += compute_offload(NULL, &sum, 1);
 #elif CASE == 19 // no_result_in_a_void_body: result
 #elif CASE == 20 // definition_unlike_declaration: shared
 #elif CASE == 21 // nine_arguments: more_than_8_arguments
 #elif CASE == 22 // argument_called_result: result
+#elif CASE > 22 && CASE < 35
 #else
 #error no such case
 #endif
     add_later_drop(&soon);
     fetch_drop(&other);
+    return error + sum;
+}
+
+int use_generators(void);
+int use_generators(void)
+{
+    int sum = 0, error = 0;
+    long wide = 0;
+    struct page page = {1};
+    count_to_generator counter = {NULL};
+    pages_generator reader = {NULL};
+    (void)counter, (void)reader;
+    (void)wide, (void)page; // no case fails for want of a use
+
+#if CASE == 0
+    error += count_to_open(&counter, 3) + count_to_next(&counter, &sum);
+    error += pages_send(&reader, "a", &page);
+    ANYSYNC_FOR(count_to, item, &error, 3)
+    {
+        ANYSYNC_WITH(opened, with, &error, "a")
+        {
+            sum += item + with.number;
+        }
+    }
+#elif CASE == 23 // wrong_type_of_a_generators_argument: count_to_open
+    error += count_to_open(&counter, "3");
+#elif CASE == 24 // wrong_type_of_an_item: count_to_next
+    error += count_to_next(&counter, &wide);
+#elif CASE == 25 // wrong_generator: count_to_next
+    error += count_to_next(&reader, &sum);
+#elif CASE == 26 // wrong_type_of_a_sent_value: pages_send
+    error += pages_send(&reader, page, &page);
+#elif CASE == 27 // wrong_type_in_a_loop: count_to_asi_for last
+    ANYSYNC_FOR(count_to, item, &error, "3")
+    {
+        sum += item;
+    }
+#elif CASE == 28 // item_of_another_type_in_a_loop: page
+    ANYSYNC_FOR(count_to, item, &error, 3)
+    {
+        page = item;
+    }
+#elif CASE == 29 // wrong_generator_in_a_rest_loop: count_to_asi_for_rest count_to_generator
+    ANYSYNC_FOR_REST(count_to, item, &error, &reader)
+    {
+        sum += item;
+    }
+#elif CASE == 30 // yield_of_another_type: pages_yield
+    error += pages_yield(sum);
+#elif CASE == 31 // next_not_looked_at: count_to_next
+    count_to_next(&counter, &sum);
+#elif CASE == 32 // wrong_type_of_a_managers_argument: opened_asi_with url
+    ANYSYNC_WITH(opened, with, &error, page)
+    {
+        sum += with.number;
+    }
+#elif CASE == 33 // value_of_another_type: sum
+    ANYSYNC_WITH(opened, with, &error, "a")
+    {
+        sum = with;
+    }
+#elif CASE == 34 // iterator_of_another_type: iterator
+    ANYSYNC_FOR_EACH(int, item, &counter, &error)
+    {
+        sum += item;
+    }
+#endif
+    count_to_drop(&counter);
+    pages_drop(&reader);
     return error + sum;
 }
 
