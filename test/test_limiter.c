@@ -269,10 +269,13 @@ static void give_up_often(void *argument, int index)
             CHECK(error == 0 || error == -ECANCELED);
             acquire_once_drop(&soon);
         } else {
-            int error = anysync_limiter_acquire(line, anysync_in_us(i % 20));
+            int error = anysync_limiter_acquire(line, anysync_in_us(i % 200));
             CHECK(error == 0 || error == -ETIMEDOUT);
-            if (!error)
-                anysync_limiter_release(line);
+            if (error)
+                continue;
+            for (anysync_time end = anysync_in_us(i % 70); anysync_now() < end;)
+                ; /* long enough that others come to their deadlines */
+            anysync_limiter_release(line);
         }
     }
 }

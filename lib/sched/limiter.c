@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/race.h"
 #include "sched/error.h"
 #include "sched/job.h"
 #include "sched/wait.h"
@@ -120,6 +121,7 @@ static void tell(struct asi_list *granted)
     while (granted) {
         struct asi_claim *claim = asi_container_of(granted, struct asi_claim, list);
         granted = granted->next; /* its owner goes with the claim */
+        asi_race_point();
         if (claim->party)
             asi_party_deliver(claim->party);
         else
