@@ -3,8 +3,9 @@
  * A lock for slow paths: starting, stopping, refilling a cache.  No lock of the library is held
  * while user code runs, and none is taken between a caller and a running worker.
  *
- * Lock order: once before executor before pool before graph before recycle.  fork() takes them in that order
- * (thread/fork.h); parent and child both give them back, as in both it is the same thread's copy.
+ * Lock order: once before executor before pool before graph before recycle.  fork() takes them in
+ * that order (thread/fork.h); parent and child both give them back, as in both it is the same
+ * thread's copy.
  */
 #ifndef ASI_THREAD_LOCK_H
 #define ASI_THREAD_LOCK_H
