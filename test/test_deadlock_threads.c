@@ -15,6 +15,7 @@
  *   with local waits in between                     rings_over_executors_with_local_parts
  *   one of several, on other loops                  one_of_several_on_other_loops
  *   a here-loop in the cycle                        a_here_loop_in_the_cycle
+ *   an await that closes a cycle: its task ends     an_await_that_closes_a_cycle_ends_its_task
  *   all goes on afterwards                          all of these
  *   no alarm: gates, deadlines, way out             nested_waits_that_end
  *   random waits that end have no alarm             stress_random_waits_that_end
@@ -457,6 +458,42 @@ TEST(a_here_loop_in_the_cycle)
                                 "\"here_root\", which waits for task \"waits_for_here\"");
         anysync_future_unref(asked);
     }
+}
+
+/* --- await ------------------------------------------------------------------------------------ */
+
+static struct anysync_future *the_parent;
+static int child_ended;
+
+ANYSYNC_COROUTINE(void, child)
+{
+    int error = anysync_wait(the_parent, NULL, ANYSYNC_FOREVER);
+
+    CHECK_EQ(error, -EDEADLK);
+    CHECK_CONTAINS(anysync_last_error()->message, "task \"child\" waits for task \"parent\"");
+    child_ended++;
+    return error;
+}
+
+ANYSYNC_COROUTINE(void, parent)
+{
+    CHECK_EQ(child_await(), -EDEADLK);
+    CHECK_EQ(anysync_last_error()->origin, ANYSYNC_ORIGIN_TASK);
+    return anysync_yield();
+}
+
+ANYSYNC_COROUTINE(void, family)
+{
+    CHECK_EQ(anysync_spawn(&parent_function, NULL, &the_parent), 0);
+    CHECK_EQ(anysync_wait(the_parent, NULL, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(child_ended, 1);
+    the_parent = anysync_future_unref(the_parent);
+    return 0;
+}
+
+TEST(an_await_that_closes_a_cycle_ends_its_task)
+{
+    CHECK_EQ(family_run(), 0);
 }
 
 /* --- stress ----------------------------------------------------------------------------------- */

@@ -15,7 +15,8 @@
  *   -ETIMEDOUT   the deadline passed
  *   -EAGAIN      the result is not there yet, and the call does not wait
  *   -EALREADY    used before, and can be used once only
- *   -EDEADLK     waiting here could never end; the sentence says what to call instead
+ *   -EDEADLK     waiting here could never end; the sentence says what to call instead, or who waits
+ *                for whom
  *   -EPERM       not possible in this world (a thread, a coroutine, a callback)
  *   -ESHUTDOWN   the executor is stopping or has stopped
  *   -EOWNERDEAD  the future belongs to the process this one was forked from

@@ -92,7 +92,10 @@ ANYSYNC_API bool anysync_future_done(struct anysync_future *future);
  *    -ETIMEDOUT  DEADLINE passed first.  FUTURE is untouched and still running.
  *    -ECANCELED  the waiting task was cancelled.  FUTURE is untouched and still running.
  *      -EDEADLK  called by a callback of a loop, which must not wait, and FUTURE is not done; or
- *                the task waits for itself.
+ *                the wait could never end: FUTURE's task waits, perhaps by way of others or of a
+ *                thread that is blocked, for the one that calls.  The sentence prints the cycle.
+ *                Found for waits without an end: DEADLINE is ANYSYNC_FOREVER, and no scope of the
+ *                caller has a deadline.  It may come while the call waits.
  *   -EOWNERDEAD  FUTURE was pending when this process was forked off: nothing will complete it
  *                here.
  *       -ENOMEM  no memory to wait with.  FUTURE is untouched.
@@ -132,7 +135,8 @@ ANYSYNC_API int anysync_wait(
  *
  * Returns       0  futures[*ret_index] is done.
  *    ANYSYNC_DONE  there is nothing to wait for: all entries are NULL.
- *    -ETIMEDOUT, -ECANCELED, -EDEADLK, -EOWNERDEAD, -ENOMEM  as anysync_future_wait().
+ *    -ETIMEDOUT, -ECANCELED, -EDEADLK, -EOWNERDEAD, -ENOMEM  as anysync_future_wait(); -EDEADLK
+ *                  when each of them could never be done.
  *
  * Thread, Blocks, Cancel, Order  as anysync_future_wait().
  */

@@ -115,7 +115,8 @@ ANYSYNC_API int anysync_call(const struct anysync_function *function, const void
  *
  * Returns  as anysync_call(), and
  *     -ETIMEDOUT  DEADLINE passed; the task was cancelled and has ended, or was abandoned.
- *       -EDEADLK  nested, and the executor's option forbids it.
+ *       -EDEADLK  nested, and the executor's option forbids it; or waiting could never end, as for
+ *                 anysync_future_wait(): the task was cancelled, and the sentence prints the cycle.
  *
  * Thread  any.   Blocks  the thread.   Order  as anysync_call().
  */

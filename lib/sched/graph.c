@@ -10,21 +10,23 @@
  *
  * WHO SEES WHAT
  *   - Edges between tasks of one loop: task->local_wait, the loop's thread alone.  Their cost is
- *     two stores and one look at the target's state.
+ *     a few stores and one look at the target's state.
  *   - All others (published): in `buckets` by waiting task, or in scheduler->blocked, under the
- *     lock.  The waiter has joined the cells before it publishes, and takes the edge back before it
- *     returns from the wait.  So what an edge points to is alive, and while the lock is held an
+ *     lock.  The waiter has joined the cells before it publishes, and takes the edge back before
+ *     it returns from the wait.  So what an edge points to is alive, and while the lock is held an
  *     edge that is neither doomed nor cut ends only by the end of its targets, which a walk asks
  *     for: what a walk sees at once is true at once.
  *   - A walk that comes to another loop's task that has no published edge cannot see further: it
- *     sends a probe, a letter with the way so far, and the walk goes on over there (the edge chasing
- *     of Chandy, Misra and Haas, 1983).  A probe to a loop whose thread is blocked waits there.
+ *     sends a probe, a letter with the way so far, and the walk goes on over there (the edge
+ *     chasing of Chandy, Misra and Haas, 1983).  At a loop whose thread is blocked it waits for the
+ *     end of that.
  *
  * EVERY CYCLE IS FOUND  by the look around from its edge that is made last, if that looks: the
  *   others are made, so it sees them under the lock, on its own loop, or over there when its probe
  *   is delivered, because letters are taken while no task runs.
  *   An edge A -> B is made without a look in three cases:
- *   1. B is not suspended in an edge.  Then this edge is not the last one of a cycle.
+ *   1. B is not suspended in an edge, or local edges lead from it to a task that is not.  Then this
+ *      edge is not the last one of a cycle.
  *   2. Nobody waits for A: no local waiter, no link in its cell.  (Of edges that leave no trace at
  *      their targets, `hidden`, there is a count; while there are any this is not used.)
  *   3. The wait has too many alternatives, or there was no memory for a probe: a miss.
@@ -55,6 +57,7 @@
 #include "thread/fork.h"
 #include "thread/local.h"
 #include "thread/lock.h"
+#include "thread/recycle.h"
 
 #include <errno.h>
 #include <string.h>
@@ -421,43 +424,76 @@ bool asi_graph_leave(struct asi_edge *edge, struct asi_error **ret_error)
     return edge->doomed;
 }
 
-/* [lock] The published edge at the end of the local ones from TASK, NULL if there is none. */
-static struct asi_edge *end_of(struct anysync_task *task)
+/* Where the local edges from TARGET lead, for SELF that is about to make one more.  Ways that were
+ * gone for others are not gone again as long as no wait has ended: so it costs little to make a
+ * long chain.  (As none has ended, all on such a way wait still, and hold what they wait for.) */
+static struct anysync_task *end_of(
+        struct asi_scheduler *here, struct anysync_task *self, struct anysync_task *target)
 {
-    while (task->state == ASI_TASK_SUSPENDED && task->local_wait) {
-        if (task->local_wait == ASI_PUBLISHED)
-            return asi_graph_find(task);
+    struct asi_chains *chains = &here->chains;
+    unsigned count = sizeof(chains->ways) / sizeof(chains->ways[0]);
+    uintptr_t from = (uintptr_t)target / ASI_RECYCLE_RECORD_SIZE % count;
+    uintptr_t at = (uintptr_t)self / ASI_RECYCLE_RECORD_SIZE % count;
+    struct anysync_task *task = target;
+
+    if (chains->age != here->waits_ended)
+        memset(chains, 0, sizeof(*chains));
+    chains->age = here->waits_ended;
+    if (chains->ways[from].start == target)
+        task = chains->ways[from].end;
+    while (task != self && task->state == ASI_TASK_SUSPENDED && task->local_wait &&
+            task->local_wait != ASI_PUBLISHED)
         task = task->local_wait->target;
+    chains->ways[at].start = self;
+    chains->ways[at].end = task;
+    return task;
+}
+
+/* [lock] SELF is about to wait for TARGET, from where local edges lead to END, which is SELF or has
+ * a published edge.  Returns whether it must not; RET_ERROR: why. */
+static bool closes(struct anysync_task *self, struct anysync_task *target, struct anysync_task *end,
+        struct asi_error **ret_error)
+{
+    struct asi_edge self_edge = {.task = self, .thread = asi_local_serial()};
+
+    walk.closer = self;
+    walk.closer_target = target;
+    start_walk(&self_edge);
+    walk.origin = NULL;
+    bool stuck = end == self || asi_walk_is_stuck(&walk, end);
+    if (stuck) { /* once more, for the sentence */
+        start_walk(&self_edge);
+        walk.origin = NULL;
+        stuck = asi_walk_is_stuck(&walk, target);
     }
-    return NULL;
+    if (stuck) {
+        *ret_error = asi_path_error(&walk.path, 0);
+    } else {
+        look_further();
+        struct asi_edge *edge = asi_graph_find(end);
+        if (edge && !edge->doomed && !edge->cut && look_around(edge))
+            tell(edge);
+    }
+    walk.closer = NULL;
+    return stuck;
 }
 
 bool asi_graph_closes(struct anysync_task *target)
 {
-    struct anysync_task *self = asi_scheduler_here()->current;
+    struct asi_scheduler *here = asi_scheduler_here();
+    struct anysync_task *self = here->current;
+    struct anysync_task *end = end_of(here, self, target);
     struct asi_error *error = NULL;
-    bool stuck = false;
 
+    if (end != self && (end->state != ASI_TASK_SUSPENDED || !end->local_wait))
+        return false;
     asi_lock_take(&lock);
-    if (is_awaited(self, true)) {
-        struct asi_edge edge = {.task = self, .thread = asi_local_serial()};
-        start_walk(&edge);
-        walk.origin = NULL;
-        walk.closer = self;
-        walk.closer_target = target;
-        stuck = asi_walk_is_stuck(&walk, target);
-        if (stuck)
-            error = asi_path_error(&walk.path, 0);
-        else
-            look_further();
-        struct asi_edge *end = stuck ? NULL : end_of(target);
-        if (end && !end->doomed && !end->cut && look_around(end))
-            tell(end);
-        walk.closer = NULL;
-    }
+    bool stuck = is_awaited(self, true) && closes(self, target, end, &error);
     give_lock();
-    if (stuck)
+    if (stuck) {
+        here->waits_ended++; /* it does not take the way that was noted for it */
         asi_slot_put(asi_slot(), -EDEADLK, error);
+    }
     return stuck;
 }
 

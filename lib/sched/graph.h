@@ -27,7 +27,7 @@ struct asi_aim {
     size_t count;
     struct asi_scheduler *stops; /* not NULL: the end of this loop, which FUTURES[0] tells */
     bool all;                    /* no one of them is enough */
-    bool hidden; /* the waiter is in none of their cells: holders of a permit, children of a group */
+    bool hidden; /* the waiter is in none of their cells: holders of a permit, say */
 };
 
 struct asi_edge {

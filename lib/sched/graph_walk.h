@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A walk through the wait-for graph, as far as this thread can see.  [all under the graph's lock] */
+/* A walk through the wait-for graph, as far as this thread can see.  [graph lock] */
 #ifndef ASI_SCHED_GRAPH_WALK_H
 #define ASI_SCHED_GRAPH_WALK_H
 

@@ -151,6 +151,7 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     scheduler->live = 0;
     scheduler->unpolled = 0;
     scheduler->timers.root = NULL;
+    scheduler->waits_ended++; /* the chains are forgotten */
     asi_list_init(&scheduler->suspended);
     scheduler->drain_letter.deliver = NULL;
     scheduler->cancel_letter.deliver = NULL;

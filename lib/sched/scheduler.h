@@ -48,6 +48,15 @@ enum asi_loop_kind { ASI_LOOP_WORKER, ASI_LOOP_NESTED, ASI_LOOP_HERE };
 
 enum asi_stopping { ASI_STOP_NOT, ASI_STOP_DRAIN, ASI_STOP_CANCEL };
 
+/* Where waits of the loop's tasks lead, as long as none of them has ended: see sched/graph.c. */
+struct asi_chains {
+    uint64_t age; /* waits_ended when they were found */
+    struct {
+        struct anysync_task *start; /* compared only */
+        struct anysync_task *end;
+    } ways[16];
+};
+
 struct asi_scheduler {
     _Alignas(64) struct asi_mailbox mailbox; /* [atomic] a line of its own: producers write it */
 
@@ -86,8 +95,10 @@ struct asi_scheduler {
     struct asi_scheduler *next_free; /* [pool lock] */
     struct asi_scheduler *next_all;  /* [pool lock] */
     bool taken;                      /* [pool lock] */
+    uint64_t waits_ended;            /* for tasks of this loop */
+    struct asi_chains chains;
     struct asi_edge
-            *blocked;  /* [graph lock] its thread waits for this; NULL: not, as far as known */
+            *blocked;  /* [graph lock] what its thread waits for; NULL: nothing, or unknown */
     void *fault_stack; /* for the overflow handler of its thread; owned, NULL until needed */
     struct asi_thread thread; /* of a nested loop */
     struct asi_flag parted;   /* of a nested loop: caller or thread has left */

@@ -426,6 +426,7 @@ static int wait_for_local(struct anysync_task *task, anysync_time deadline)
     task->waits = &wait;
     int error = asi_wait_local(&wait.woken, deadline);
     self->local_wait = NULL;
+    self->scheduler->waits_ended++;
     if (!wait.woken)
         remove_wait(task, &wait);
     return wait.woken ? 0 : error;

@@ -3,9 +3,10 @@
  * A lock for slow paths: starting, stopping, refilling a cache.  No lock of the library is held
  * while user code runs, and none is taken between a caller and a running worker.
  *
- * Lock order: once before executor before pool before graph before recycle.  fork() takes them in that order
- * (thread/fork.h); parent and child both give them back, as in both it is the same thread's copy.
- * A group's lock comes before all of these.  fork() does not take it: a group of another process is
+ * Lock order: once before executor before pool before graph before recycle.  fork() takes them in
+ * that order (thread/fork.h); parent and child both give them back, as in both it is the same
+ * thread's copy.
+ * A group\'s lock comes before all of these.  fork() does not take it: a group of another process is
  * told by its generation, and not locked.
  */
 #ifndef ASI_THREAD_LOCK_H
