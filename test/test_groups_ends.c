@@ -75,8 +75,11 @@ static void check_deadline(void)
 {
     struct anysync_group *group = open_group();
 
+    gives_future soon;
     CHECK_EQ(sleeps_spawn(group, NULL), 0);
-    CHECK_EQ(gives_spawn(group, NULL, 1), 0);
+    CHECK_EQ(gives_spawn(group, &soon, 1), 0);
+    CHECK_EQ(gives_wait(&soon, NULL, ANYSYNC_FOREVER), 0);
+    gives_drop(&soon);
     CHECK_EQ(anysync_group_close(group, 0, anysync_in_ms(2)), -ETIMEDOUT);
     CHECK_CONTAINS(anysync_last_error()->message, "the deadline passed; 1 child of the group");
     CHECK_EQ(anysync_last_error()->origin, ANYSYNC_ORIGIN_CALL);
@@ -272,7 +275,7 @@ ANYSYNC_COROUTINE(void, exits_with_a_group)
     CHECK_EQ(error, 0);
     error = fails_spawn(outer, NULL, -EIO); /* ends when there is no opener to cancel */
     CHECK_EQ(error, 0);
-    error = anysync_future_wait(child_gone, anysync_in_ms(1));
+    error = anysync_future_wait(child_gone, ANYSYNC_FOREVER);
     CHECK_EQ(error, -ECANCELED); /* by the failure */
     anysync_exit(0);
 }
