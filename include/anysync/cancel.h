@@ -110,7 +110,8 @@ ANYSYNC_API bool anysync_scope_cancelled(const struct anysync_scope *scope);
  *
  * Returns     0  no.
  *    -ECANCELED  yes: each wait will say so.  In a blocking function that was offloaded: who waits
- *                for it, or its future, was cancelled; to end is up to the function.
+ *                for it, or its future, was cancelled; its own waits go on (but for what it waits
+ *                for by anysync_run_back(), which is cancelled too), and to end is up to it.
  *
  * Thread  any.   Blocks  never; does not suspend.
  */

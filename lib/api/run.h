@@ -20,7 +20,7 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
 int asi_start(struct anysync_task *task);
 int asi_start_on(struct anysync_executor *executor, struct anysync_task *task);
 
-/* A task of FUNCTION, checked, with REFS references; NULL, with a sentence, when there is no memory. */
+/* A task of FUNCTION, checked, with REFS references; NULL, with a sentence, without memory. */
 struct anysync_task *asi_task_make(
         const struct anysync_function *function, const void *argument, uint32_t refs);
 

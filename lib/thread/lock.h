@@ -5,9 +5,8 @@
  *
  * Lock order: once before executor before pool before graph before recycle.  fork() takes them in
  * that order (thread/fork.h); parent and child both give them back, as in both it is the same
- * thread's copy.
- * A group\'s lock comes before all of these.  fork() does not take it: a group of another process is
- * told by its generation, and not locked.
+ * thread's copy.  A group's lock comes before all of these.  fork() does not take it: a group of
+ * another process is told by its generation, and not locked.
  */
 #ifndef ASI_THREAD_LOCK_H
 #define ASI_THREAD_LOCK_H
