@@ -190,6 +190,7 @@ static void on_end(struct asi_task_hook *hook, struct anysync_task *task)
     struct anysync_generator *self = asi_container_of(hook, struct anysync_generator, hook);
 
     (void)task;
+    self->phase = ASI_RELAY_RUNNING; /* an abandoned one too: see is_usual() */
     if (self->seeker)
         asi_task_wake(answer_seeker(self, ASI_ADVANCED_OVER));
     if (self->remote_waits)
@@ -422,11 +423,11 @@ static inline bool is_usual(
 {
     struct anysync_task *task = self->task;
 
-    /* The loop is asked first: only on its thread may the rest be read. */
-    return seeking && task->scheduler == seeking->scheduler && !asi_relay_is_over(self) &&
-           self->phase == ASI_RELAY_YIELDED && !self->reads_ahead && !self->item_ready &&
-           !self->seeker && !self->remote_waits && !seeking->cancelled &&
-           self->generation == asi_fork_generation &&
+    /* The loop is asked first: only on its thread may the rest be read.  (Or on that of a later
+     * loop in the same scheduler; then the task has ended, and its phase says no.) */
+    return seeking && task->scheduler == seeking->scheduler && self->phase == ASI_RELAY_YIELDED &&
+           !self->reads_ahead && !self->item_ready && !self->seeker && !self->remote_waits &&
+           !seeking->cancelled && self->generation == asi_fork_generation &&
            (keep_values || (!task->vars && !seeking->vars));
 }
 
