@@ -141,7 +141,8 @@ ANYSYNC_API int anysync_executor_start(struct anysync_executor *executor) ANYSYN
  *   -EINPROGRESS  called on that worker's own thread: it was asked, and ends after its tasks.
  *     -ECANCELED  the calling task (of another loop) was cancelled; the shutdown goes on.
  *       -EDEADLK  the worker could never end before this call returns: its thread, or one of its
- *                 tasks, waits for the caller.  It was asked to stop; the sentence prints the cycle.
+ *                 tasks, waits for the caller.  It was asked to stop; the sentence prints the
+ *                 cycle.
  *
  * Thread  any.
  * Blocks  the thread, or suspends the calling coroutine of another loop.
