@@ -471,8 +471,8 @@ ANYSYNC_COROUTINE(void, cancelled)
     members[0].waits[0] = members[1].future;
     members[1].waits[0] = members[0].future;
     let_go(0);
-    CHECK_EQ(anysync_cancel(members[0].future), 0); /* ready now, and on its way out */
-    let_go(1);
+    open_gate(gates[1]);                            /* ready, to begin its wait */
+    CHECK_EQ(anysync_cancel(members[0].future), 0); /* ready after it, and on its way out */
     CHECK_EQ(anysync_wait(members[0].future, NULL, ANYSYNC_FOREVER), 0);
     CHECK_EQ(members[0].error, -ECANCELED);
     members[0].error = 0;
