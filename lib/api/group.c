@@ -236,8 +236,12 @@ static int join(struct anysync_group *group, struct asi_child *child, uint32_t *
     asi_list_add(&group->running, &child->list);
     group->live++;
     error = submit(group, child->task);
-    if (!error)
+    if (!error) {
+        if (group->closer) /* it waits for one more */
+            asi_party_deliver(group->closer);
+        group->closer = NULL;
         return 0;
+    }
     leave(group, child);
     --*refs; /* submit dropped the loop's */
     return error;
@@ -309,6 +313,8 @@ static int judge_start(struct anysync_group *group, struct asi_starter *starter,
         return asi_call_fails(-EPIPE, "task \"%s\" ended without a call of anysync_started()",
                 asi_task_name(task));
     asi_task_ask_cancel(task, "nobody waits for its start any more");
+    if (error == -EDEADLK)
+        return error; /* the sentence has the cycle */
     return asi_call_fails(error, "%s before task \"%s\" had started, and it was cancelled",
             error == -ETIMEDOUT ? "the deadline passed" : "the caller was cancelled",
             asi_task_name(task));
@@ -332,7 +338,9 @@ int anysync_group_start(struct anysync_group *group, const struct anysync_functi
         asi_group_unref(group);
         return error;
     }
-    error = asi_party_wait(&starter.party, 0, deadline, true);
+    struct asi_aim aim = {.futures = &future, .count = 1, .hidden = true, .loose = true};
+    bool extra;
+    error = asi_party_wait_aimed(&starter.party, 0, deadline, true, &aim, &extra);
     error = judge_start(group, &starter, asi_task_of(future), error);
     asi_group_unref(group);
     if (!error && ret_future)

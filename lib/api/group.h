@@ -15,6 +15,7 @@
 #define ASI_API_GROUP_H
 
 #include "base/list.h"
+#include "sched/graph.h"
 #include "sched/scope.h"
 #include "sched/task.h"
 #include "sched/wait.h"

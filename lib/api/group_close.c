@@ -12,6 +12,7 @@
 #include "api/executor.h"
 #include "api/group.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "sched/scheduler.h"
 #include "thread/fork.h"
 
@@ -152,16 +153,49 @@ static bool is_empty(struct anysync_group *group, struct asi_party *closer)
     return empty;
 }
 
+/* The futures of all children that live, each with a reference; NULL, and the close cannot be told
+ * of a deadlock, when there is no memory. */
+static struct anysync_future **take_living(struct anysync_group *group, size_t *ret_count)
+{
+    struct asi_list *lists[] = {&group->running, &group->asked};
+    struct anysync_future **futures;
+
+    *ret_count = 0;
+    asi_lock_take(&group->lock);
+    futures = asi_allocate((group->live + 1) * sizeof(futures[0]));
+    for (int i = 0; i < 2 && futures; i++) {
+        for (struct asi_list *node = lists[i]->next; node != lists[i]; node = node->next)
+            futures[(*ret_count)++] = anysync_future_ref(
+                    &asi_container_of(node, struct asi_child, list)->task->future);
+    }
+    asi_lock_give(&group->lock);
+    return futures;
+}
+
+static void drop_all(struct anysync_future **futures, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        anysync_future_unref(futures[i]);
+    asi_free(futures);
+}
+
 /* Until all have ended, or the wait ends otherwise; 0: perhaps there are new ones, look again. */
 static int wait_once(struct anysync_group *group, anysync_time deadline, bool cancellable)
 {
+    struct asi_aim aim = {.all = true, .hidden = true};
+    struct anysync_future **futures;
     struct asi_party party;
+    bool extra;
 
     asi_party_init(&party, asi_world());
     if (is_empty(group, &party))
         return ANYSYNC_DONE;
-    int error = asi_party_wait(&party, 0, deadline, cancellable);
-    return is_empty(group, NULL) ? ANYSYNC_DONE : error;
+    futures = take_living(group, &aim.count);
+    aim.futures = futures;
+    int error = asi_party_wait_aimed(&party, 0, deadline, cancellable, &aim, &extra);
+    bool empty = is_empty(group, NULL);
+    drop_all(futures, aim.count);
+    return empty ? ANYSYNC_DONE : error;
 }
 
 static void end_and_cut(
@@ -174,7 +208,20 @@ static void end_and_cut(
         asi_group_cut(group);
 }
 
-static void wait_for_children(struct anysync_group *group, anysync_time deadline)
+/* The wait could never end: a child waits for the opener.  It is the opener's failure. */
+static void note_deadlock(struct anysync_group *group, struct own *own)
+{
+    if (own->code == 0) {
+        own->code = -EDEADLK;
+        own->error = asi_error_ref(*asi_slot().error);
+        asi_lock_take(&group->lock);
+        own->after = group->failures;
+        asi_lock_give(&group->lock);
+    }
+    end_and_cut(group, ASI_GROUP_OPENER_FAILED, -EDEADLK, "its close could never end");
+}
+
+static void wait_for_children(struct anysync_group *group, anysync_time deadline, struct own *own)
 {
     bool cancellable = true, grace = false;
     anysync_time until = deadline;
@@ -186,7 +233,9 @@ static void wait_for_children(struct anysync_group *group, anysync_time deadline
         if (error == 0)
             continue;
         cancellable = false;
-        if (error == -ETIMEDOUT) {
+        if (error == -EDEADLK) {
+            note_deadlock(group, own);
+        } else if (error == -ETIMEDOUT) {
             int64_t grace_ns =
                     group->loop ? group->loop->options.grace_ns : asi_executor_grace(NULL);
             grace = true;
@@ -305,7 +354,7 @@ int anysync_group_close(struct anysync_group *group, int error, anysync_time dea
                 -EOWNERDEAD, "the group belongs to the process this one was forked from");
     }
     struct own own = leave_code(group, error);
-    wait_for_children(group, deadline);
+    wait_for_children(group, deadline, &own);
     asi_lock_take(&group->lock);
     group->closed = true;
     size_t abandoned = group->live;

@@ -180,9 +180,12 @@ static int wait_for_item(
     self->ahead.party = &party;
     if (!asi_ring_consumer_sleeps(ring))
         return 0;
-    int error = asi_party_wait(&party, 0, deadline, true);
+    struct anysync_future *future = &self->task->future;
+    struct asi_aim aim = {.futures = &future, .count = 1, .hidden = true, .loose = true};
+    bool extra;
+    int error = asi_party_wait_aimed(&party, 0, deadline, true, &aim, &extra);
     if (error && !asi_ring_consumer_back(ring)) {
-        (void)asi_party_wait(&party, 0, ANYSYNC_FOREVER, false); /* the delivery is due */
+        (void)asi_party_wait(&party, extra, ANYSYNC_FOREVER, false); /* the delivery is due */
         return 0;
     }
     return error;

@@ -205,6 +205,8 @@ static bool is_one_of_several(const struct asi_edge *edge)
 /* [lock] Whether each alternative of EDGE is known to come back. */
 static bool is_confirmed(const struct asi_edge *edge)
 {
+    if (edge->aim.open && *edge->aim.open)
+        return false;
     for (size_t i = 0; i < edge->aim.count; i++) {
         struct anysync_future *future = edge->aim.futures[i];
         if (future && (!(edge->confirmed >> i & 1) || asi_cell_done(&future->cell)))
@@ -225,7 +227,7 @@ static bool look_around(struct asi_edge *edge)
         start_walk(edge);
         return asi_walk_edge_is_stuck(&walk, edge);
     }
-    if (edge->aim.count > MOST_ALTERNATIVES)
+    if (edge->aim.count > MOST_ALTERNATIVES || (edge->aim.open && *edge->aim.open))
         return false;
     for (size_t i = 0; i < edge->aim.count; i++) {
         struct anysync_future *future = edge->aim.futures[i];
@@ -417,6 +419,8 @@ bool asi_graph_leave(struct asi_edge *edge, struct asi_error **ret_error)
 {
     asi_lock_take(&lock);
     withdraw(edge);
+    if (edge->aim.loose)
+        cuts++;
     asi_lock_give(&lock);
     if (edge->task && !edge->loop && asi_scheduler_here())
         edge->task->local_wait = NULL;
@@ -504,6 +508,17 @@ void asi_graph_cut(struct anysync_task *task)
     struct asi_edge *edge = task->local_wait == ASI_PUBLISHED ? asi_graph_find(task) : NULL;
     if (edge)
         edge->cut = true;
+    asi_lock_give(&lock);
+}
+
+void asi_graph_begin_change(void)
+{
+    asi_lock_take(&lock);
+    cuts++;
+}
+
+void asi_graph_end_change(void)
+{
     asi_lock_give(&lock);
 }
 

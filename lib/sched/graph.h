@@ -21,13 +21,16 @@
 #include <stdint.h>
 
 /* What somebody waits for: one of COUNT FUTURES, or all of them.  They are all tasks' (NULL ones
- * are passed over), and alive and the same until the wait is over. */
+ * are passed over), and alive and the same until the wait is over, but for what is changed between
+ * asi_graph_begin_change() and _end_change(). */
 struct asi_aim {
     struct anysync_future *const *futures;
     size_t count;
     struct asi_scheduler *stops; /* not NULL: the end of this loop, which FUTURES[0] tells */
     bool all;                    /* no one of them is enough */
-    bool hidden; /* the waiter is in none of their cells: holders of a permit, say */
+    bool hidden;      /* the waiter is in none of their cells: holders of a permit, say */
+    bool loose;       /* the wait may end before they do: a generator's next item, a permit */
+    const bool *open; /* [lock] not NULL: while it is true there is a way out beside FUTURES */
 };
 
 struct asi_edge {
@@ -61,6 +64,11 @@ bool asi_graph_enter(
 /* The wait is over.  Returns whether it was doomed: then WAITER has had, or is just having, one
  * delivery more than others made.  RET_ERROR: why; owned by the caller. */
 bool asi_graph_leave(struct asi_edge *edge, struct asi_error **ret_error);
+
+/* Around a change of what those wait for who are in an edge already.  Who is new there runs now, and
+ * looks around itself when it waits. */
+void asi_graph_begin_change(void);
+void asi_graph_end_change(void);
 
 /* The running task is about to wait for TARGET, which is of its loop and suspended in an edge
  * itself.  Returns whether that could never end; the reason is then in the task's slot. */

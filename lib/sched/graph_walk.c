@@ -181,6 +181,8 @@ static size_t count_pending(const struct asi_aim *aim, struct anysync_task **ret
     size_t count = 0;
 
     *ret_one = NULL;
+    if (aim->open && *aim->open)
+        return 0;
     for (size_t i = 0; i < aim->count; i++) {
         struct anysync_future *future = aim->futures[i];
         if (!future)

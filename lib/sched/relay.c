@@ -83,7 +83,7 @@ int asi_relay_gave_up(struct anysync_generator *self, int error)
                 "the deadline passed before generator \"%s\" gave its next item; it is not lost, "
                 "next takes it later",
                 asi_task_name(self->task));
-    return asi_call_fails(error, NULL);
+    return error == -EDEADLK ? error : asi_call_fails(error, NULL);
 }
 
 /* --- the loop's side -------------------------------------------------------------------------- */
@@ -169,7 +169,7 @@ static inline struct anysync_task *answer_seeker(
     self->seeker = NULL;
     seeker->result = result;
     seeker->woken = true;
-    return seeker->task;
+    return seeker->wait.task;
 }
 
 /* ITEM is not for a coroutine of this loop. */
@@ -302,10 +302,11 @@ int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_
 static enum asi_advanced wait_here(
         struct anysync_generator *self, void *ret_item, anysync_time deadline, int *ret_error)
 {
-    struct asi_seeker seeker = {.task = asi_scheduler_here()->current, .to = ret_item};
+    struct asi_seeker seeker = {
+            .wait = {.task = asi_scheduler_here()->current, .target = self->task}, .to = ret_item};
 
     self->seeker = &seeker;
-    *ret_error = asi_wait_local(&seeker.woken, deadline);
+    *ret_error = asi_wait_local_for(&seeker.wait, &seeker.woken, deadline);
     if (ASI_LIKELY(seeker.woken)) {
         *ret_error = 0;
         return seeker.result;
@@ -427,7 +428,7 @@ static inline bool is_usual(
      * loop in the same scheduler; then the task has ended, and its phase says no.) */
     return seeking && task->scheduler == seeking->scheduler && self->phase == ASI_RELAY_YIELDED &&
            !self->reads_ahead && !self->item_ready && !self->seeker && !self->remote_waits &&
-           !seeking->cancelled && self->generation == asi_fork_generation &&
+           !seeking->cancelled && !seeking->scoped && self->generation == asi_fork_generation &&
            (keep_values || (!task->vars && !seeking->vars));
 }
 
@@ -436,7 +437,7 @@ int asi_relay_next(struct anysync_generator *self, bool keep_values, const char 
 {
     struct asi_scheduler *here = asi_scheduler_here();
     struct anysync_task *seeking = here ? here->current : NULL;
-    struct asi_seeker seeker = {.task = seeking, .to = ret_item};
+    struct asi_seeker seeker = {.wait = {.task = seeking, .target = self->task}, .to = ret_item};
 
     if (ASI_UNLIKELY(deadline != ANYSYNC_FOREVER || !is_usual(self, seeking, keep_values)))
         return next_slowly(self, keep_values, call, ret_item, deadline);
@@ -444,7 +445,10 @@ int asi_relay_next(struct anysync_generator *self, bool keep_values, const char 
     self->phase = ASI_RELAY_RUNNING;
     self->asked = true;
     self->seeker = &seeker;
+    seeking->local_wait = &seeker.wait; /* the body, in its yield, waits for nobody */
     int error = wait_quickly(seeking, &seeker.woken, self->task);
+    seeking->local_wait = NULL;
+    here->waits_ended++;
     if (ASI_LIKELY(!error && seeker.result == ASI_ADVANCED_ITEM))
         return 0;
     if (error)

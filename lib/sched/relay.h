@@ -66,8 +66,8 @@ enum asi_relay_phase { ASI_RELAY_FRESH, ASI_RELAY_RUNNING, ASI_RELAY_YIELDED };
 
 /* A coroutine of the same loop that waits for an item. */
 struct asi_seeker {
-    struct anysync_task *task;
-    void *to; /* may be NULL */
+    struct asi_local_wait wait; /* who asks, for the generator's task */
+    void *to;                   /* may be NULL */
     enum asi_advanced result;
     bool woken;
 };

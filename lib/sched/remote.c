@@ -165,10 +165,13 @@ enum asi_advanced asi_remote_advance(struct anysync_generator *self, struct asi_
         *ret_error = asi_wait_started(world, &self->task->future, deadline);
         return *ret_error ? ASI_ADVANCED_LATER : ASI_ADVANCED_OVER;
     }
-    int error = asi_party_wait(&party, 0, deadline, true);
+    struct anysync_future *future = &self->task->future;
+    struct asi_aim aim = {.futures = &future, .count = 1, .hidden = true, .loose = true};
+    bool extra;
+    int error = asi_party_wait_aimed(&party, 0, deadline, true, &aim, &extra);
     result = leave_remote(self, true, ret_item, &answered);
     if (error && answered)
-        (void)asi_party_wait(&party, 0, ANYSYNC_FOREVER, false); /* it is due */
+        (void)asi_party_wait(&party, extra, ANYSYNC_FOREVER, false); /* it is due */
     *ret_error = answered ? 0 : error;
     return result;
 }

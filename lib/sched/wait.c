@@ -406,6 +406,22 @@ static bool has_limit(void)
     return asi_scope_limit(ANYSYNC_FOREVER) != ANYSYNC_FOREVER;
 }
 
+int asi_wait_local_for(struct asi_local_wait *wait, const bool *woken, anysync_time deadline)
+{
+    struct anysync_task *self = wait->task, *target = wait->target;
+
+    if (deadline == ANYSYNC_FOREVER && (!self->scoped || !has_limit())) {
+        if (target->state == ASI_TASK_SUSPENDED && target->local_wait && !self->cancelled &&
+                asi_graph_closes(target))
+            return -EDEADLK;
+        self->local_wait = wait;
+    }
+    int error = asi_wait_local(woken, deadline);
+    self->local_wait = NULL;
+    self->scheduler->waits_ended++;
+    return error;
+}
+
 static int wait_for_local(struct anysync_task *task, anysync_time deadline)
 {
     struct anysync_task *self = ((struct asi_scheduler *)asi_local.scheduler)->current;
@@ -417,16 +433,8 @@ static int wait_for_local(struct anysync_task *task, anysync_time deadline)
         int refused = asi_wait_checkpoint();
         return refused ? refused : -ETIMEDOUT;
     }
-    if (deadline == ANYSYNC_FOREVER && (!self->scoped || !has_limit())) {
-        if (task->state == ASI_TASK_SUSPENDED && task->local_wait && !self->cancelled &&
-                asi_graph_closes(task))
-            return -EDEADLK;
-        self->local_wait = &wait;
-    }
     task->waits = &wait;
-    int error = asi_wait_local(&wait.woken, deadline);
-    self->local_wait = NULL;
-    self->scheduler->waits_ended++;
+    int error = asi_wait_local_for(&wait, &wait.woken, deadline);
     if (!wait.woken)
         remove_wait(task, &wait);
     return wait.woken ? 0 : error;

@@ -111,6 +111,12 @@ bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_t
  */
 int asi_wait_local(const bool *woken, anysync_time deadline);
 
+/*
+ * asi_wait_local() for what only WAIT's target, a task of this loop, does: also -EDEADLK, with the
+ * sentence noted, when that could never come.  WAIT: task and target are filled in.
+ */
+int asi_wait_local_for(struct asi_local_wait *wait, const bool *woken, anysync_time deadline);
+
 /* The running task was cancelled, or its loop is not this process's: the code to return; 0: go on.
  * A cancelled task gives way to the others once, so that one that refuses to end cannot starve
  * them. */
