@@ -38,7 +38,10 @@
  *   cancel, an abandoned task, a doomed one) ends only when its target ends; so if the probe comes
  *   back to an initiator that is in the same wait still (its serial), then backwards from there
  *   nobody on the way has ended, and all edges exist at this moment.  Cuts are counted: if there
- *   was any since the look around began, it begins anew.
+ *   was any since the look around began, it begins anew.  A published edge that may end before its
+ *   target does (loose: a consumer of a generator on another loop) counts as a cut when it ends.
+ *   A local one needs no count: consumer and generator are seen at once, and while the generator
+ *   waits it gives no item.  Who has had its delivery, or is just getting it (over), waits no more.
  *   Of a wait for one of several each alternative has to come back, each by a probe of its own.
  *   For such a wait met on the way only what is seen at once counts; then it is looked at on its
  *   own, as if it had just begun.
@@ -219,6 +222,8 @@ static bool is_confirmed(const struct asi_edge *edge)
  * it is stuck. */
 static bool look_around(struct asi_edge *edge)
 {
+    if (asi_walk_is_over(edge))
+        return false;
     if (edge->cuts != cuts) {
         edge->cuts = cuts;
         edge->confirmed = 0;
@@ -248,10 +253,11 @@ static void tell(struct asi_edge *edge)
         asi_waiter_deliver(edge->waiter);
 }
 
-/* [lock] Whether anybody might wait for TASK; LOCAL: it is of this loop. */
+/* [lock] Whether anybody might wait for TASK; LOCAL: it is of this loop.  Of a task with hooks, a
+ * generator's say, that cannot be told from its record. */
 static bool is_awaited(struct anysync_task *task, bool local)
 {
-    return (local && task->waits) || asi_cell_awaited(&task->future.cell) ||
+    return (local && (task->waits || task->hooked)) || asi_cell_awaited(&task->future.cell) ||
            asi_counter_get(&hidden) > 0;
 }
 
@@ -360,7 +366,8 @@ void asi_graph_probe(struct asi_walk *from, struct asi_scheduler *loop, struct a
 
 static bool only_tasks(const struct asi_aim *aim)
 {
-    for (size_t i = 0; i < aim->count && !aim->stops; i++) {
+    /* (What may change is not looked at here: limiters have tasks only.) */
+    for (size_t i = 0; i < aim->count && !aim->stops && !aim->open; i++) {
         if (aim->futures[i] && !aim->futures[i]->is_task)
             return false;
     }
@@ -379,8 +386,8 @@ bool asi_graph_counts(const struct asi_aim *aim, bool blocks, anysync_time deadl
            asi_scope_limit(ANYSYNC_FOREVER) == ANYSYNC_FOREVER;
 }
 
-bool asi_graph_enter(
-        struct asi_edge *edge, const struct asi_aim *aim, bool blocks, struct asi_waiter *waiter)
+bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, bool blocks,
+        struct asi_waiter *waiter, uint32_t seen)
 {
     struct asi_scheduler *here = asi_scheduler_here();
 
@@ -388,6 +395,7 @@ bool asi_graph_enter(
             .task = here ? here->current : asi_local.job,
             .loop = blocks ? here : NULL,
             .waiter = waiter,
+            .seen = seen,
             .thread = asi_local_serial()};
     if (here && !blocks)
         edge->task->local_wait = ASI_PUBLISHED;

@@ -31,6 +31,7 @@ struct asi_aim {
     bool hidden;      /* the waiter is in none of their cells: holders of a permit, say */
     bool loose;       /* the wait may end before they do: a generator's next item, a permit */
     const bool *open; /* [lock] not NULL: while it is true there is a way out beside FUTURES */
+    const bool *over; /* [lock] not NULL: when it is true the wait is about to end */
 };
 
 struct asi_edge {
@@ -39,6 +40,7 @@ struct asi_edge {
     struct anysync_task *task;  /* [const] who waits; NULL: a callback of LOOP */
     struct asi_scheduler *loop; /* [const] whose thread it blocks; NULL: none */
     struct asi_waiter *waiter;  /* [const] gets one more delivery if it is doomed */
+    uint32_t seen;              /* [const] with more deliveries than that the wait is over */
     struct asi_error *error;    /* [lock] owned: why it is doomed */
     uint64_t serial;            /* [lock] tells it from later ones in the same place */
     uint64_t cuts;              /* [lock] the round of the look around: see graph.c */
@@ -53,13 +55,13 @@ struct asi_edge {
 bool asi_graph_counts(const struct asi_aim *aim, bool blocks, anysync_time deadline);
 
 /*
- * The caller is about to wait for AIM, and has joined what it waits for.  WAITER gets the delivery
- * that tells of a deadlock found later.
+ * The caller is about to wait for AIM, and has joined what it waits for: until WAITER has had more
+ * than SEEN deliveries.  It gets one that tells of a deadlock found later.
  * Returns true: wait, and asi_graph_leave().  False: it could never end; the reason is noted in the
  * caller's slot, and there is no delivery.
  */
-bool asi_graph_enter(
-        struct asi_edge *edge, const struct asi_aim *aim, bool blocks, struct asi_waiter *waiter);
+bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, bool blocks,
+        struct asi_waiter *waiter, uint32_t seen);
 
 /* The wait is over.  Returns whether it was doomed: then WAITER has had, or is just having, one
  * delivery more than others made.  RET_ERROR: why; owned by the caller. */

@@ -224,12 +224,18 @@ static enum look look_at_end(
     return BRANCH;
 }
 
+bool asi_walk_is_over(const struct asi_edge *edge)
+{
+    return (edge->waiter && asi_waiter_count(edge->waiter) > edge->seen) ||
+           (edge->aim.over && *edge->aim.over);
+}
+
 /* Follow EDGE.  BRANCH: on to *RET_NODE; or, if that is NULL, to another edge or the branches of
  * the same one, RET_EDGE. */
 static enum look follow(struct asi_walk *walk, struct asi_edge *edge,
         struct anysync_task **ret_node, struct asi_edge **ret_edge)
 {
-    if (edge->doomed || edge->cut)
+    if (edge->doomed || edge->cut || asi_walk_is_over(edge))
         return FREE;
     if (!edge->loop) {
         walk->last = edge;

@@ -101,4 +101,7 @@ void asi_path_add(struct asi_path *path, struct asi_place place);
 /* The sentence for the cycle, beginning with step AT. */
 struct asi_error *asi_path_error(struct asi_path *path, unsigned at);
 
+/* Whether who waits in EDGE has what it waits for, and only has to notice. */
+bool asi_walk_is_over(const struct asi_edge *edge);
+
 #endif

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/race.h"
 #include "sched/error.h"
+#include "sched/graph.h"
 #include "sched/job.h"
 #include "sched/wait.h"
 #include "thread/fork.h"
@@ -25,10 +26,12 @@
 #include "thread/refs.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum {
     DEFAULT_TOTAL = 40,
-    PATIENCE_NS = 20 * ASI_NS_PER_MS /* how long a job waits to have its token again */
+    PATIENCE_NS = 20 * ASI_NS_PER_MS, /* how long a job waits to have its token again */
+    MOST_HOLDERS = 8
 };
 
 struct anysync_limiter {
@@ -38,7 +41,12 @@ struct anysync_limiter {
     size_t waiting;        /* [lock] claims in both lists */
     struct asi_list first; /* [lock] claims of jobs that had a token before; NULLs: never used */
     struct asi_list queue; /* [lock] all others */
-    bool inherited;        /* [lock] from the process this one was forked from, with its tokens */
+    /* [lock, and while somebody waits the graph's] tasks that acquired a token; each a reference */
+    struct anysync_future *holders[MOST_HOLDERS];
+    size_t known;   /* [lock] of them */
+    bool open;      /* [as holders] a token is with somebody who is not among them */
+    bool moves;     /* [lock] a token was released by another than acquired it */
+    bool inherited; /* [lock] from the process this one was forked from, with its tokens */
     struct anysync_limiter *next; /* [lock] all limiters */
 };
 
@@ -68,6 +76,9 @@ static void in_child(void)
         asi_list_init(&limiter->queue);
         limiter->borrowed = 0;
         limiter->waiting = 0;
+        memset(limiter->holders, 0, sizeof(limiter->holders));
+        limiter->known = 0;
+        limiter->open = false;
         limiter->inherited = true;
     }
 }
@@ -85,6 +96,60 @@ static void prepare_process(void)
 
     asi_scheduler_prepare_process();
     asi_once_run(&once, prepare);
+}
+
+/* --- holders ----------------------------------------------------------------------------------
+ *
+ * Who waits for a token waits for one of those who hold one.  If all of them are known to be tasks
+ * or jobs that acquired it themselves, the wait can be seen to be without end.  A token that is
+ * with a thread, with an offloaded job (which gives it back while it waits), or with a ninth task
+ * is a way out as far as can be told. */
+
+/* A task or thread in line. */
+struct in_line {
+    struct asi_claim claim;
+    struct asi_party party;
+    struct anysync_task *who; /* NULL: a thread, or a job that wants its own token again */
+    bool granted;             /* [lock, and the graph's] */
+};
+
+static struct anysync_task *who_calls(void)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    return here ? here->current : asi_local.job;
+}
+
+/* [lock] WHO has a token more.  NULL: somebody who is not known. */
+static void add_holder(struct anysync_limiter *limiter, struct anysync_task *who)
+{
+    for (size_t i = 0; who && !limiter->moves && i < MOST_HOLDERS; i++) {
+        if (limiter->holders[i])
+            continue;
+        limiter->holders[i] = anysync_future_ref(&who->future);
+        limiter->known++;
+        break;
+    }
+    limiter->open = limiter->known < limiter->borrowed;
+}
+
+/* [lock] WHO has a token less.  Returns a reference to drop outside the lock, or NULL. */
+static struct anysync_future *remove_holder(
+        struct anysync_limiter *limiter, const struct anysync_task *who)
+{
+    struct anysync_future *removed = NULL;
+
+    for (size_t i = 0; who && !removed && i < MOST_HOLDERS; i++) {
+        if (limiter->holders[i] != &who->future)
+            continue;
+        removed = limiter->holders[i];
+        limiter->holders[i] = NULL;
+        limiter->known--;
+    }
+    if (limiter->known > limiter->borrowed) /* it was another's token */
+        limiter->moves = true;
+    limiter->open = limiter->moves || limiter->known < limiter->borrowed;
+    return removed;
 }
 
 /* --- granting --------------------------------------------------------------------------------- */
@@ -108,6 +173,11 @@ static struct asi_list *grant(struct anysync_limiter *limiter)
         struct asi_claim *claim = asi_container_of(list->next, struct asi_claim, list);
         take_off(limiter, claim);
         limiter->borrowed++;
+        struct in_line *place =
+                claim->party ? asi_container_of(claim, struct in_line, claim) : NULL;
+        if (place)
+            place->granted = true;
+        add_holder(limiter, place ? place->who : NULL);
         claim->list.next = NULL;
         *last = &claim->list;
         last = &claim->list.next;
@@ -130,12 +200,14 @@ static void tell(struct asi_list *granted)
 }
 
 /* [lock] */
-static bool take_now(struct anysync_limiter *limiter)
+static bool take_now(struct anysync_limiter *limiter, struct anysync_task *who)
 {
     bool free_one = limiter->borrowed < limiter->total && limiter->waiting == 0;
 
-    if (free_one)
+    if (free_one) {
         limiter->borrowed++;
+        add_holder(limiter, who);
+    }
     return free_one;
 }
 
@@ -150,7 +222,7 @@ bool asi_limiter_ask(struct anysync_limiter *limiter, struct asi_claim *claim)
 {
     prepare_process();
     asi_lock_take(&lock);
-    bool got = take_now(limiter);
+    bool got = take_now(limiter, NULL);
     claim->party = NULL;
     if (got)
         claim->list.previous = NULL;
@@ -170,55 +242,74 @@ bool asi_limiter_withdraw(struct anysync_limiter *limiter, struct asi_claim *cla
     return waiting;
 }
 
-/* A token comes back.  False: nobody has one. */
-static bool give_back(struct anysync_limiter *limiter)
+/* A token of WHO (NULL: somebody who is not known) comes back.  False: nobody has one. */
+static bool give_back(struct anysync_limiter *limiter, const struct anysync_task *who)
 {
     asi_lock_take(&lock);
+    bool watched = limiter->waiting > 0;
     bool right = limiter->borrowed > 0 || limiter->inherited;
+    if (watched)
+        asi_graph_begin_change();
     if (limiter->borrowed > 0)
         limiter->borrowed--;
+    struct anysync_future *former = remove_holder(limiter, who);
     struct asi_list *granted = grant(limiter);
+    if (watched)
+        asi_graph_end_change();
     asi_lock_give(&lock);
+    anysync_future_unref(former);
     tell(granted);
     return right;
 }
 
 void asi_limiter_give_back(struct anysync_limiter *limiter)
 {
-    (void)give_back(limiter);
+    (void)give_back(limiter, NULL);
 }
 
-/* The wait for CLAIM's token ended without it.  True: it was granted just now, and has arrived.
- * CLAIM may go. */
+/* The wait for PLACE's token ended without it, but with EXTRA deliveries.  True: it was granted just
+ * now, and has arrived.  PLACE may go. */
 static bool granted_after_all(
-        struct anysync_limiter *limiter, struct asi_claim *claim, struct asi_party *party)
+        struct anysync_limiter *limiter, struct in_line *place, uint32_t extra)
 {
-    if (asi_limiter_withdraw(limiter, claim))
+    if (asi_limiter_withdraw(limiter, &place->claim))
         return false;
-    while (asi_party_wait(party, 0, ANYSYNC_FOREVER, false) != 0)
+    while (asi_party_wait(&place->party, extra, ANYSYNC_FOREVER, false) != 0)
         ;
     return true;
 }
 
+/* [lock] A job has its token again. */
+static void borrow_one_more(struct anysync_limiter *limiter)
+{
+    bool watched = limiter->waiting > 0;
+
+    if (watched)
+        asi_graph_begin_change();
+    limiter->borrowed++;
+    add_holder(limiter, NULL);
+    if (watched)
+        asi_graph_end_change();
+}
+
 void asi_limiter_take_again(struct anysync_limiter *limiter)
 {
-    struct asi_party party;
-    struct asi_claim claim = {.party = &party};
+    struct in_line place = {.claim = {.party = &place.party}};
 
     asi_lock_take(&lock);
     bool got = limiter->borrowed < limiter->total && asi_list_is_empty(&limiter->first);
     if (got) {
-        limiter->borrowed++;
+        borrow_one_more(limiter);
     } else {
-        asi_party_init(&party, ASI_WORLD_THREAD);
-        enqueue(limiter, &limiter->first, &claim);
+        asi_party_init(&place.party, ASI_WORLD_THREAD);
+        enqueue(limiter, &limiter->first, &place.claim);
     }
     asi_lock_give(&lock);
-    if (got || !asi_party_wait(&party, 0, anysync_in_ns(PATIENCE_NS), false) ||
-            granted_after_all(limiter, &claim, &party))
+    if (got || !asi_party_wait(&place.party, 0, anysync_in_ns(PATIENCE_NS), false) ||
+            granted_after_all(limiter, &place, 0))
         return;
     asi_lock_take(&lock);
-    limiter->borrowed++; /* one too many, until somebody gives one back */
+    borrow_one_more(limiter); /* one too many, until somebody gives one back */
     asi_lock_give(&lock);
 }
 
@@ -281,7 +372,7 @@ int anysync_limiter_try_acquire(struct anysync_limiter *limiter)
     prepare_process();
     limiter = asi_limiter_or_default(limiter);
     asi_lock_take(&lock);
-    bool got = take_now(limiter);
+    bool got = take_now(limiter, who_calls());
     asi_lock_give(&lock);
     return got ? 0 : asi_call_fails(-EAGAIN, "the limiter has no token left");
 }
@@ -289,8 +380,7 @@ int anysync_limiter_try_acquire(struct anysync_limiter *limiter)
 int anysync_limiter_acquire(struct anysync_limiter *limiter, anysync_time deadline)
 {
     enum asi_world world = asi_world();
-    struct asi_party party;
-    struct asi_claim claim = {.party = &party};
+    struct in_line place = {.claim = {.party = &place.party}, .who = who_calls()};
     int error = world == ASI_WORLD_TASK ? asi_wait_checkpoint() : 0;
 
     if (error)
@@ -298,10 +388,10 @@ int anysync_limiter_acquire(struct anysync_limiter *limiter, anysync_time deadli
     prepare_process();
     limiter = asi_limiter_or_default(limiter);
     asi_lock_take(&lock);
-    bool got = take_now(limiter);
+    bool got = take_now(limiter, place.who);
     if (!got && world != ASI_WORLD_CALLBACK) {
-        asi_party_init(&party, world);
-        enqueue(limiter, &limiter->queue, &claim);
+        asi_party_init(&place.party, world);
+        enqueue(limiter, &limiter->queue, &place.claim);
     }
     asi_lock_give(&lock);
     if (got)
@@ -310,12 +400,19 @@ int anysync_limiter_acquire(struct anysync_limiter *limiter, anysync_time deadli
         return asi_call_fails(-EDEADLK,
                 "a callback of the loop cannot wait for a token: spawn a coroutine that does, or "
                 "use anysync_limiter_try_acquire()");
-    error = asi_party_wait(&party, 0, deadline, true);
+    struct asi_aim aim = {.futures = limiter->holders,
+            .count = MOST_HOLDERS,
+            .hidden = true,
+            .loose = true,
+            .open = &limiter->open,
+            .over = &place.granted};
+    bool extra;
+    error = asi_party_wait_aimed(&place.party, 0, deadline, true, &aim, &extra);
     if (!error)
         return 0;
-    if (granted_after_all(limiter, &claim, &party))
-        give_back(limiter); /* who gives up has none: the next one gets it */
-    return asi_call_fails(error, NULL);
+    if (granted_after_all(limiter, &place, extra))
+        give_back(limiter, place.who); /* who gives up has none: the next one gets it */
+    return error == -EDEADLK ? error : asi_call_fails(error, NULL);
 }
 
 void anysync_limiter_release(struct anysync_limiter *limiter)
@@ -323,7 +420,7 @@ void anysync_limiter_release(struct anysync_limiter *limiter)
     bool right;
 
     prepare_process();
-    right = give_back(asi_limiter_or_default(limiter));
+    right = give_back(asi_limiter_or_default(limiter), who_calls());
     ASI_ASSERT(right, "more tokens were released than acquired");
 }
 
@@ -335,7 +432,12 @@ int anysync_limiter_set_total(struct anysync_limiter *limiter, size_t total)
     limiter = asi_limiter_or_default(limiter);
     asi_lock_take(&lock);
     limiter->total = total;
+    bool watched = limiter->waiting > 0;
+    if (watched)
+        asi_graph_begin_change();
     struct asi_list *granted = grant(limiter);
+    if (watched)
+        asi_graph_end_change();
     asi_lock_give(&lock);
     tell(granted);
     return 0;

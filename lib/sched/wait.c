@@ -154,7 +154,7 @@ static int sleep_aimed(struct asi_party *party, uint32_t seen, anysync_time dead
 
     if (!cancellable || !asi_graph_counts(aim, !party->task, deadline))
         return party_sleep(party, seen, deadline, cancellable);
-    if (!asi_graph_enter(&edge, aim, !party->task, &party->waiter))
+    if (!asi_graph_enter(&edge, aim, !party->task, &party->waiter, seen))
         return -EDEADLK;
     int status = party_sleep(party, seen, deadline, cancellable);
     if (!asi_graph_leave(&edge, &why))
