@@ -41,6 +41,8 @@ struct point_scene {
     int listener;                   /* fed: a connection for each caller */
     struct sockaddr_in address;     /* of the listener */
     int clients[POINT_CALLERS];
+    struct anysync_limiter *limiter; /* fed: its tokens are back */
+    struct anysync_channel *channel; /* of ints; fed: one for each caller */
 };
 
 struct point_call {
@@ -100,6 +102,9 @@ static inline void open_scene(struct point_scene *scene)
     CHECK_EQ(pipe(scene->pipe), 0);
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, scene->sockets), 0);
     fill_socket(scene->sockets[0]);
+    CHECK_EQ(anysync_channel_new(0, sizeof(int), &scene->channel), 0);
+    CHECK_EQ(anysync_limiter_new(1, &scene->limiter), 0);
+    CHECK_EQ(anysync_limiter_acquire(scene->limiter, ANYSYNC_FOREVER), 0);
     scene->listener = socket(AF_INET, SOCK_STREAM, 0);
     scene->address = (struct sockaddr_in){.sin_family = AF_INET};
     scene->address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -113,6 +118,7 @@ static inline void feed_scene(struct point_scene *scene)
     int value = 5;
 
     CHECK_EQ(anysync_future_set(scene->future, &value), 0);
+    anysync_limiter_release(scene->limiter);
     drain_socket(scene->sockets[1]);
     for (int i = 0; i < POINT_CALLERS; i++) {
         CHECK_EQ(write(scene->pipe[1], "x", 1), 1);
@@ -129,6 +135,8 @@ static inline void close_scene(struct point_scene *scene)
     CHECK_EQ(anysync_executor_shutdown(scene->other, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
     anysync_executor_unref(scene->other);
     anysync_future_unref(scene->future);
+    anysync_channel_unref(scene->channel);
+    anysync_limiter_unref(scene->limiter);
     for (int i = 0; i < 2; i++) {
         close(scene->pipe[i]);
         close(scene->sockets[i]);

@@ -218,6 +218,149 @@ static int in_scopes(struct point_scene *scene)
     return anysync_scope_exit(&scope, error);
 }
 
+static int in_limiter(struct point_scene *scene)
+{
+    int error = anysync_limiter_acquire(scene->limiter, ANYSYNC_FOREVER);
+
+    if (error)
+        return error;
+    error = anysync_yield(); /* with the token */
+    anysync_limiter_release(scene->limiter);
+    return error;
+}
+
+/* Each caller sends one item and receives one, in two tasks. */
+ANYSYNC_COROUTINE(void, sends, (struct anysync_channel *, channel))
+{
+    int item = 7;
+
+    return anysync_channel_send(channel, &item, ANYSYNC_FOREVER);
+}
+
+static int in_channel(struct point_scene *scene)
+{
+    int error = anysync_future_wait(scene->future, ANYSYNC_FOREVER), item = 0;
+    sends_future soon;
+
+    if (error)
+        return error;
+    CHECK_EQ(sends_start(&soon, scene->channel), 0);
+    error = anysync_channel_recv(scene->channel, &item, ANYSYNC_FOREVER);
+    CHECK_EQ(item, error ? 0 : 7);
+    if (error) /* the item is there still, for whoever comes: the other caller, or nobody */
+        sends_cancel(&soon);
+    sends_drop(&soon);
+    return error;
+}
+
+ANYSYNC_BLOCKING(int, job, (struct anysync_future *, future))
+{
+    return anysync_wait(future, result, ANYSYNC_FOREVER);
+}
+
+static int in_offload(struct point_scene *scene)
+{
+    int value = 0;
+    int error = job(&value, scene->future);
+
+    CHECK_EQ(value, error ? 0 : 5);
+    return error;
+}
+
+static int in_abandoned_offload(struct point_scene *scene)
+{
+    struct anysync_offload_options options = {.abandon = true};
+    int value = 0;
+
+    return job_offload(&options, &value, scene->future);
+}
+
+static int in_offload_in_line(struct point_scene *scene)
+{
+    struct anysync_offload_options options = {.limiter = scene->limiter};
+    int value = 0;
+
+    return job_offload(&options, &value, scene->future);
+}
+
+ANYSYNC_GENERATOR(int, items, (struct anysync_future *, future))
+{
+    int value = 0, error = items_yield(1);
+
+    if (!error)
+        error = anysync_wait(future, &value, ANYSYNC_FOREVER);
+    return error ? error : items_yield(value);
+}
+
+static int in_generator(struct point_scene *scene)
+{
+    int error = 0, sum = 0;
+
+    ANYSYNC_FOR(items, item, &error, scene->future)
+    {
+        sum += item;
+        if (!error)
+            error = anysync_yield();
+        if (error)
+            break;
+    }
+    CHECK(error || sum == 6);
+    return error;
+}
+
+static int in_generator_ahead(struct point_scene *scene)
+{
+    struct anysync_generator_options options = {.read_ahead = 2};
+    int error = 0, item, sum = 0;
+    items_generator generator;
+
+    CHECK_EQ(items_open_with(&options, &generator, scene->future), 0);
+    while (!(error = items_next(&generator, &item)))
+        sum += item;
+    CHECK(error < 0 || sum == 6);
+    items_drop(&generator);
+    return error == ANYSYNC_DONE ? 0 : error;
+}
+
+static int in_remote_generator(struct point_scene *scene)
+{
+    struct anysync_generator_options options = {.executor = scene->other};
+    int error = 0, item, sum = 0;
+    items_generator generator;
+
+    CHECK_EQ(items_open_with(&options, &generator, scene->future), 0);
+    while (!(error = items_next(&generator, &item)))
+        sum += item;
+    CHECK(error < 0 || sum == 6);
+    items_drop(&generator);
+    return error == ANYSYNC_DONE ? 0 : error;
+}
+
+ANYSYNC_CONTEXT_MANAGER(int, held, (struct anysync_future *, future))
+{
+    int value = 0;
+    int error = anysync_wait(future, &value, ANYSYNC_FOREVER);
+
+    if (error)
+        return error;
+    error = held_yield(value);
+    int in_exit = anysync_sleep(anysync_in_us(10));
+    CHECK_EQ(in_exit, 0); /* an exit is not cut */
+    return error;
+}
+
+static int in_manager(struct point_scene *scene)
+{
+    int error = 0;
+
+    ANYSYNC_WITH(held, value, &error, scene->future)
+    {
+        CHECK_EQ(value, 5);
+        error = anysync_yield();
+    }
+    return error;
+}
+
 static const struct point_call calls[] = {
         {"sleep", in_sleep},
         {"yield", in_yield},
@@ -239,6 +382,15 @@ static const struct point_call calls[] = {
         {"the body of a group", in_group_body},
         {"group_start", in_group_start},
         {"scope and shield", in_scopes},
+        {"limiter", in_limiter},
+        {"channel", in_channel},
+        {"offload", in_offload},
+        {"offload, abandoned", in_abandoned_offload},
+        {"offload, in line for a token", in_offload_in_line},
+        {"generator", in_generator},
+        {"generator that reads ahead", in_generator_ahead},
+        {"generator of another loop", in_remote_generator},
+        {"manager", in_manager},
 };
 
 static void cut_all(void)

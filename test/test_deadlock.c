@@ -487,7 +487,7 @@ TEST(a_wait_that_was_cancelled_is_none)
 
 /* --- no memory -------------------------------------------------------------------------------- */
 
-static bool refuse;
+static _Thread_local bool refuse; /* on the worker alone */
 
 static bool no_memory(const char *what)
 {

@@ -352,7 +352,7 @@ ANYSYNC_COROUTINE(void, opens, (struct anysync_future **, myself))
     return 0;
 }
 
-TEST(a_child_that_waits_for_the_opener)
+ANYSYNC_COROUTINE(void, starts_opens)
 {
     static struct anysync_future *myself;
     opens_future soon;
@@ -361,6 +361,13 @@ TEST(a_child_that_waits_for_the_opener)
     myself = soon.future; /* before the child looks: it begins when its opener waits */
     CHECK_EQ(opens_wait(&soon, ANYSYNC_FOREVER), 0);
     opens_drop(&soon);
+    return 0;
+}
+
+TEST(a_child_that_waits_for_the_opener)
+{
+    CHECK_EQ(starts_opens_run_here(), 0);
+    CHECK_EQ(starts_opens_run(), 0);
 }
 
 ANYSYNC_COROUTINE(void, adds_one, (struct anysync_group *, group), (struct anysync_future **, whom))
@@ -396,6 +403,7 @@ ANYSYNC_COROUTINE(void, starts_late)
 TEST(a_late_child_that_waits_for_the_opener)
 {
     CHECK_EQ(starts_late_run_here(), 0);
+    CHECK_EQ(starts_late_run(), 0);
 }
 
 ANYSYNC_COROUTINE(void, begins, (struct anysync_future **, myself))
@@ -427,6 +435,7 @@ ANYSYNC_COROUTINE(void, starts_begins)
 TEST(a_child_that_waits_for_its_starter)
 {
     CHECK_EQ(starts_begins_run_here(), 0);
+    CHECK_EQ(starts_begins_run(), 0);
 }
 
 /* --- generators ------------------------------------------------------------------------------- */

@@ -67,8 +67,8 @@ bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, bool bloc
  * delivery more than others made.  RET_ERROR: why; owned by the caller. */
 bool asi_graph_leave(struct asi_edge *edge, struct asi_error **ret_error);
 
-/* Around a change of what those wait for who are in an edge already.  Who is new there runs now, and
- * looks around itself when it waits. */
+/* Around a change of what those wait for who are in an edge already.  Who is new there runs now,
+ * and looks around itself when it waits. */
 void asi_graph_begin_change(void);
 void asi_graph_end_change(void);
 

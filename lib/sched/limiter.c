@@ -267,8 +267,8 @@ void asi_limiter_give_back(struct anysync_limiter *limiter)
     (void)give_back(limiter, NULL);
 }
 
-/* The wait for PLACE's token ended without it, but with EXTRA deliveries.  True: it was granted just
- * now, and has arrived.  PLACE may go. */
+/* The wait for PLACE's token ended without it, but with EXTRA deliveries.  True: it was granted
+ * just now, and has arrived.  PLACE may go. */
 static bool granted_after_all(
         struct anysync_limiter *limiter, struct in_line *place, uint32_t extra)
 {
