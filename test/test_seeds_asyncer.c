@@ -486,9 +486,7 @@ TEST(syncify)
 
 ANYSYNC_BLOCKING(struct place, greet_anywhere, (const char *, name))
 {
-    const struct greet_later_arguments arguments = {name};
-    int error =
-            anysync_run_back_or_here(&greet_later_function, &arguments, result, ANYSYNC_FOREVER);
+    int error = greet_later_run_back_or_here(result, name);
 
     result->blocking = anysync_thread_serial();
     return error;

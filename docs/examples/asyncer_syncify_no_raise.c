@@ -17,9 +17,7 @@ ANYSYNC_COROUTINE(struct text, greet_later, (const char *, name))
 /* Back into the loop it came from; or, where there is none, on a loop of its own. */
 ANYSYNC_BLOCKING(struct text, greet_slowly, (const char *, name))
 {
-    const struct greet_later_arguments arguments = {name};
-
-    return anysync_run_back_or_here(&greet_later_function, &arguments, result, ANYSYNC_FOREVER);
+    return greet_later_run_back_or_here(result, name);
 }
 
 ANYSYNC_COROUTINE(struct text, async_main)

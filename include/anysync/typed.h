@@ -20,8 +20,9 @@
  *   add_later_run_on(executor, &sum, 1, 2)   blocks or suspends, on that executor; NULL: global
  *   add_later_await(&sum, 1, 2)              suspends, for a new task of this loop
  *   add_later_run_back(&sum, 1, 2)           in a job: blocks, on the loop it came from
- *   add_later_run_until(&sum, 1, 2, deadline)      these five with a deadline, as last argument;
- *            _run_here_until, _run_on_until, _await_until, _run_back_until are the others
+ *   add_later_run_back_or_here(&sum, 1, 2)   the same; without such a loop as _run_here
+ *   add_later_run_until(&sum, 1, 2, deadline)      these with a deadline, as last argument;
+ *            _run_here_until, _run_on_until, _await_until, _run_back_until and _or_here_until too
  *
  *   add_later_future soon;                   a typed handle: each function has its own type
  *   add_later_start(&soon, 1, 2)             a new task, now; _start(NULL, 1, 2): on its own
@@ -133,6 +134,8 @@
     ASI_RUN(name##_run_here, anysync_run_here, ASI_ONLY_##kind, , , kind, n, type, name, list) \
     ASI_RUN(name##_await, anysync_await, ASI_ONLY_##kind, , , kind, n, type, name, list) \
     ASI_RUN(name##_run_back, anysync_run_back, ASI_ONLY_##kind, , , kind, n, type, name, list) \
+    ASI_RUN(name##_run_back_or_here, anysync_run_back_or_here, ASI_ONLY_##kind, , , \
+        kind, n, type, name, list) \
     ASI_RUN(name##_run_on, anysync_run_on, ASI_PARAMETER, asi_executor ASI_COMMA, \
         ASI_COMMA struct anysync_executor *asi_executor, kind, n, type, name, list) \
     ASI_FORM(name##_start_on, (~, struct anysync_executor *asi_executor, \

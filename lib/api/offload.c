@@ -32,6 +32,10 @@ int asi_wait_for_job(enum asi_world world, struct anysync_task *task, void *ret_
 
     if (!error)
         return asi_future_collect(future, ret_result);
+    if (error == -EDEADLK) { /* the job waits for the caller: it is left to itself */
+        asi_task_ask_cancel(task, "waiting for it could never end");
+        return error;
+    }
     if (error != -ETIMEDOUT && error != -ECANCELED)
         return asi_call_fails(error, "waiting for blocking function \"%s\" failed: %s",
                 asi_task_name(task), anysync_error_text(error));
