@@ -93,6 +93,12 @@ void test_skip(const char *reason)
     _exit(EXIT_SKIPPED);
 }
 
+void test_forks_among_threads(void)
+{
+    if (TEST_ASAN || TEST_TSAN)
+        test_skip("a sanitizer's malloc() may be locked in a child of many threads");
+}
+
 /* --- helpers ---------------------------------------------------------------------------------- */
 
 static double setting(const char *name, double otherwise)

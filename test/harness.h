@@ -95,6 +95,10 @@ void test_check_strings(const char *a, const char *b, bool contains, const char 
 /* End this test as skipped, and say why. */
 void test_skip(const char *reason) __attribute__((noreturn));
 
+/* Say that this test forks while other threads run: a sanitizer's malloc may be locked in the child
+ * for ever, so that there the test is skipped. */
+void test_forks_among_threads(void);
+
 /* --- helpers ---------------------------------------------------------------------------------- */
 
 /* COUNT times TEST_SCALE percent, at least 1.  TEST_SCALE is 100 in a plain build, less in slow

@@ -23,6 +23,8 @@
 #include "worlds.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 ANYSYNC_BLOCKING(int, square, (int, n))
 {
@@ -320,9 +322,13 @@ TEST(g1_run_keeps_to_the_option_nested)
 /* --- G2 --------------------------------------------------------------------------------------- */
 
 static int effects[3];
+static atomic_int begun;
 
 ANYSYNC_BLOCKING(int, noted_square, (int, n))
 {
+    atomic_fetch_add(&begun, 1);
+    while (atomic_load(&begun) < 3) /* all three are at it at once, each on its own thread */
+        sched_yield();
     effects[n - 2] = n; /* plain: each job has its own */
     *result = n * n;
     return 0;
@@ -333,6 +339,7 @@ static void check_three(void)
     noted_square_future soon[3];
 
     memset(effects, 0, sizeof(effects));
+    atomic_store(&begun, 0);
     for (int i = 0; i < 3; i++)
         CHECK_EQ(noted_square_start(&soon[i], i + 2), 0);
     for (int i = 0; i < 3; i++) {

@@ -95,14 +95,6 @@ static int use_everything(void *argument)
     return 0;
 }
 
-/* Where other threads are busy at the moment of the fork. */
-static void skip_if_malloc_breaks(void)
-{
-    if (TEST_ASAN || TEST_TSAN)
-        test_skip("in the child the sanitizer's malloc would wait for locks of threads that are "
-                  "gone");
-}
-
 /* FUNCTION ends with status 0 in a child.  The thread sanitizer does not follow locks and switches
  * in a child that was forked with more than one thread, and takes what they order for races; it
  * also takes a new thread for one that did not come along. */
@@ -335,7 +327,7 @@ TEST(k2_inherited_futures_cannot_be_set_in_the_child)
 {
     struct anysync_future *gate;
 
-    skip_if_malloc_breaks();
+    test_forks_among_threads();
     CHECK_EQ(anysync_future_new(0, &gate), 0);
     struct test_threads *threads = test_threads_start(4, wait_on_thread, gate);
     check_child(set_in_child, gate);
@@ -426,7 +418,7 @@ TEST(k2_stress_forks_while_threads_submit)
     long forks = test_scaled(1000);
     struct crowd crowd = {.done = 0};
 
-    skip_if_malloc_breaks();
+    test_forks_among_threads();
     CHECK_EQ(anysync_executor_new(NULL, &crowd.own), 0);
     struct test_threads *threads = test_threads_start(3, submit_until_stopped, &crowd);
     for (long i = 0; i < forks; i++) {
@@ -484,7 +476,7 @@ TEST(k2_stress_forks_race_the_first_use)
 {
     long rounds = test_scaled(300);
 
-    skip_if_malloc_breaks();
+    test_forks_among_threads();
     for (long i = 0; i < rounds; i++)
         check_child(race_first_use, NULL);
 }

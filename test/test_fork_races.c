@@ -43,8 +43,7 @@ TEST(k2_stress_forks_while_executors_start_and_stop)
 {
     atomic_bool stop = false;
 
-    if (TEST_ASAN || TEST_TSAN)
-        test_skip("a sanitizer's malloc() may be locked in a child of many threads");
+    test_forks_among_threads();
     struct test_threads *threads = test_threads_start(2, start_and_stop, &stop);
     for (long i = test_scaled(500); i > 0; i--) {
         int status, sum = 0;

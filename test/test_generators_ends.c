@@ -450,6 +450,8 @@ TEST(in_a_forked_child_it_says_so)
     count_to_generator generators[3];
     int item = 0;
 
+    test_forks_among_threads();
+
     for (uint32_t i = 0; i < 3; i++) {
         struct anysync_generator_options options = with(i == 1 ? 2 : 0);
         CHECK_EQ(count_to_open_with(&options, &generators[i], 3), 0);

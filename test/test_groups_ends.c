@@ -477,6 +477,7 @@ static int use_inherited_group(void *argument)
 
 TEST(i6_a_group_of_another_process_says_so)
 {
+    test_forks_among_threads();
     struct anysync_group *group = open_group();
 
     CHECK_EQ(sleeps_spawn(group, NULL), 0);

@@ -408,6 +408,7 @@ ANYSYNC_BLOCKING(void, forks)
 
 static void check_fork(void)
 {
+    test_forks_among_threads();
     CHECK_EQ(forks(), 0);
 }
 

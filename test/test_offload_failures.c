@@ -132,6 +132,7 @@ TEST(k2_a_child_has_a_fresh_pool)
 {
     struct watched watched = {.begun = false};
 
+    test_forks_among_threads();
     CHECK_EQ(where_offload(NULL, NULL), 0);
     CHECK_EQ(stubborn_start(&inherited, &watched, 0), 0);
     wait_for(&watched.begun);
@@ -169,8 +170,7 @@ static int offload_in_child(void *argument)
 
 TEST(k2_stress_forks_while_jobs_run)
 {
-    if (TEST_ASAN || TEST_TSAN)
-        test_skip("a sanitizer's malloc() may be locked in a child of many threads");
+    test_forks_among_threads();
     struct anysync_limiter *limiter = new_limiter(1);
     struct test_threads *threads = test_threads_start(3, offload_meanwhile, limiter);
 

@@ -375,8 +375,7 @@ TEST(f5_stress_a_context_is_usable_after_fork)
 {
     struct anysync_context *context;
 
-    if (TEST_ASAN || TEST_TSAN)
-        test_skip("a sanitizer's malloc() may be locked in a child of many threads");
+    test_forks_among_threads();
     set_number(12);
     CHECK_EQ(anysync_context_capture(&context), 0);
     struct test_threads *threads = test_threads_start(2, apply_and_run, context);

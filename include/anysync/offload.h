@@ -134,8 +134,10 @@ ANYSYNC_API int anysync_run_back_or_here(const struct anysync_function *function
  *
  * Tokens that jobs, tasks and threads borrow.  Where a limiter is asked for, NULL means the default
  * one.  Waiting is first come, first served, all kinds in one line; a task or thread that gives up
- * loses nothing, and a token that was just given to it goes to the next.  Tokens have no owner: who
- * acquires one releases it, on whatever thread.  In a child of fork() all tokens are back. */
+ * loses nothing, and a token that was just given to it goes to the next.  Who acquires a token
+ * releases it.  (Another may do so; but until that has happened once, waits of tasks that hold
+ * tokens are judged as if nobody did, and may be told -EDEADLK.)  In a child of fork() all tokens
+ * are back. */
 
 struct anysync_limiter_figures {
     size_t total;    /* tokens there are */

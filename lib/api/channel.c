@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/race.h"
 #include "sched/error.h"
 #include "sched/wait.h"
 #include "thread/brief.h"
@@ -192,6 +193,7 @@ static int wait_turn(struct anysync_channel *channel, struct turn *turn, anysync
 
     if (!error)
         return turn->status;
+    asi_race_point();
     asi_brief_take(&channel->lock);
     bool waits = turn->waits;
     if (waits)
