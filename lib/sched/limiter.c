@@ -130,7 +130,7 @@ static void add_holder(struct anysync_limiter *limiter, struct anysync_task *who
         limiter->known++;
         break;
     }
-    limiter->open = limiter->known < limiter->borrowed;
+    limiter->open = limiter->moves || limiter->known < limiter->borrowed;
 }
 
 /* [lock] WHO has a token less.  Returns a reference to drop outside the lock, or NULL. */
