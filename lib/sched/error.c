@@ -82,7 +82,7 @@ static bool make_own(struct asi_error **error)
     struct asi_error *copy = asi_allocate(sizeof(*copy));
     if (!copy)
         return false;
-    memcpy(copy, from, sizeof(*copy));
+    memcpy(copy, from, offsetof(struct asi_error, refs));
     asi_refs_init(&copy->refs, 1);
     copy->shown.message = copy->message;
     if (from->shown.function == from->function)

@@ -24,14 +24,14 @@ enum {
 
 struct asi_error {
     struct anysync_error shown; /* first: users get a pointer to it */
-    struct asi_refs refs;
-    struct asi_error *cause; /* owned; shown.cause */
-    struct asi_error *next;  /* owned; shown.next */
+    struct asi_error *cause;    /* owned; shown.cause */
+    struct asi_error *next;     /* owned; shown.next */
     int frame_count;
     struct anysync_frame frames[ASI_MOST_FRAMES];
     char threads[ASI_MOST_FRAMES][ASI_THREAD_NAME_SIZE]; /* the frames' thread names */
     char message[ASI_MESSAGE_SIZE];
     char function[ASI_FUNCTION_NAME_SIZE]; /* shown.function of a typed one */
+    struct asi_refs refs; /* last: all before it is constant once it is shared, and copied */
 };
 
 /* Where the last failure of a task or thread is noted. */
