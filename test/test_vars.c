@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract F1, F5, B9: context variables (include/anysync/vars.h).
+ * Contract F1, F5, F6, B9: context variables (include/anysync/vars.h).
  * (Drop functions, memory, many threads: test_vars_life.c.)
  *
  * Promised                                       Tested by
@@ -16,6 +16,8 @@
  *       a token used twice, dropped                f5_a_token_works_once
  *       copy back is explicit                      f5_a_task_leaves_its_values_in_its_context
  *       apply takes all of them                    f5_apply_takes_all_values
+ *   F6  offloaded functions see them               f6_jobs_and_their_ways_back_see_the_values
+ *       so do ways back to the loop, changes stay  f6_jobs_and_their_ways_back_see_the_values
  *   B9  a call by name shares the caller's         b9_a_call_by_name_changes_the_callers_values
  */
 #include "worlds.h"
@@ -393,4 +395,32 @@ static void check_apply(void)
 TEST(f5_apply_takes_all_values)
 {
     in_worlds(EVERYWHERE, check_apply);
+}
+
+/* --- F6 --------------------------------------------------------------------------------------- */
+
+ANYSYNC_BLOCKING(int, goes_back)
+{
+    CHECK_EQ(number_get(), 42);
+    set_number(50);
+    int error = adds_one_run_back_or_here(result);
+    CHECK_EQ(number_get(), 50); /* what the way back changed stays there */
+    return error;
+}
+
+static void check_goes_back(void)
+{
+    int value = 0;
+
+    set_number(42);
+    CHECK_EQ(goes_back_offload(NULL, &value), 0);
+    CHECK_EQ(value, 51);
+    CHECK_EQ(number_get(), 42); /* and what the job changed, there */
+    CHECK_EQ(goes_back_offload(NULL, &value), 0);
+    CHECK_EQ(value, 51);
+}
+
+TEST(f6_jobs_and_their_ways_back_see_the_values)
+{
+    in_worlds(EVERYWHERE_AND_POOL, check_goes_back);
 }
