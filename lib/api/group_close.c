@@ -13,6 +13,7 @@
 #include "api/group.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "coro/sanitize.h"
 #include "sched/scheduler.h"
 #include "thread/fork.h"
 
@@ -180,7 +181,8 @@ static void drop_all(struct anysync_future **futures, size_t count)
 }
 
 /* Until all have ended, or the wait ends otherwise; 0: perhaps there are new ones, look again. */
-static int wait_once(struct anysync_group *group, anysync_time deadline, bool cancellable)
+static ASI_REAL_FRAME int wait_once(
+        struct anysync_group *group, anysync_time deadline, bool cancellable)
 {
     struct asi_aim aim = {.all = true, .hidden = true};
     struct anysync_future **futures;

@@ -18,6 +18,7 @@
 #include "sched/wait.h"
 
 #include "base/memory.h"
+#include "coro/sanitize.h"
 #include "sched/job.h"
 #include "sched/scheduler.h"
 #include "sched/scope.h"
@@ -330,7 +331,7 @@ static bool settle(enum asi_world world, struct anysync_future *const *futures, 
     return true;
 }
 
-static int wait_aimed(
+static ASI_REAL_FRAME int wait_aimed(
         enum asi_world world, const struct asi_aim *aim, anysync_time deadline, size_t *ret_index)
 {
     struct anysync_future *const *futures = aim->futures;
@@ -470,7 +471,8 @@ int asi_wait_started(enum asi_world world, struct anysync_future *future, anysyn
     }
 }
 
-bool asi_wait_out(enum asi_world world, struct anysync_future *future, anysync_time deadline)
+ASI_REAL_FRAME bool asi_wait_out(
+        enum asi_world world, struct anysync_future *future, anysync_time deadline)
 {
     struct asi_link *link;
     struct asi_party party;
