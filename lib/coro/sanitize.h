@@ -34,9 +34,9 @@
 #endif
 
 /*
- * Of a function that waits with memory of its own: its frame is on the coroutine's stack proper, and
- * not on the address sanitizer's second one.  An abandoned task's stack stays for good, and what it
- * holds is no leak; the leak checker sees that only on the first.
+ * Of a function that waits with memory of its own: its frame is on the coroutine's stack proper,
+ * and not on the address sanitizer's second one.  An abandoned task's stack stays for good, and
+ * what it holds is no leak; the leak checker sees that only on the first.
  */
 #ifdef ASI_ASAN
 #define ASI_REAL_FRAME __attribute__((no_sanitize("address"), noinline))
