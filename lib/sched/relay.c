@@ -197,6 +197,7 @@ static void on_end(struct asi_task_hook *hook, struct anysync_task *task)
         asi_remote_answer(self, ASI_ADVANCED_OVER, NULL);
     if (self->reads_ahead)
         asi_ahead_over(self);
+    asi_remote_over(self);
     asi_relay_unref(self);
 }
 
@@ -341,7 +342,7 @@ int asi_relay_over(struct anysync_generator *self, void *ret_item)
     bool closed = asi_flag_get(&self->closed);
     bool item = false, tell = false;
 
-    asi_lock_take(&self->remote.lock);
+    asi_brief_take(&self->remote.lock);
     if (self->item_ready && !closed) {
         asi_relay_copy(ret_item, self->slot, self->function->item_size);
         self->item_ready = false;
@@ -350,7 +351,7 @@ int asi_relay_over(struct anysync_generator *self, void *ret_item)
         self->told = true;
         tell = status < 0 && !(closed && status == -ECANCELED);
     }
-    asi_lock_give(&self->remote.lock);
+    asi_brief_give(&self->remote.lock);
     if (item)
         return 0;
     return tell ? asi_future_collect_error(&self->task->future) : ANYSYNC_DONE;
@@ -549,13 +550,13 @@ struct anysync_generator *asi_relay_new(const struct anysync_generator_function 
     self->argument = cut(&at, function->argument_size);
     self->slot = cut(&at, function->item_size);
     self->sent = cut(&at, function->sent_size);
-    self->remote.item = cut(&at, function->item_size);
     self->remote.sent = cut(&at, function->sent_size);
-    self->remote.lock = (struct asi_lock)ASI_LOCK_INIT;
+    asi_brief_init(&self->remote.lock);
+    self->remote.kept = true;
     asi_relay_copy(self->argument, argument, function->argument_size);
     self->generation = asi_fork_generation;
     asi_flag_init(&self->closed);
-    asi_refs_init(&self->refs, 2);
+    asi_refs_init(&self->refs, 3); /* with the letter's */
     self->reads_ahead = read_ahead;
     if (read_ahead)
         asi_ahead_init(self, read_ahead, at);

@@ -26,8 +26,8 @@
 
 #include "sched/task.h"
 #include "sched/wait.h"
+#include "thread/brief.h"
 #include "thread/flag.h"
-#include "thread/lock.h"
 #include "thread/refs.h"
 #include "thread/ring.h"
 #include "thread/seat.h"
@@ -72,23 +72,34 @@ struct asi_seeker {
     bool woken;
 };
 
+enum { ASI_SMALL_ITEM = 24 };
+
+/* A consumer from elsewhere, on its own stack.  What the loop writes is one cache line: answer,
+ * small item, and the word the consumer looks at. */
+struct asi_consumer {
+    _Alignas(64) void *to;      /* where the item goes; may be NULL */
+    enum asi_advanced result;   /* [of who took it out of the remote, until the delivery] */
+    char small[ASI_SMALL_ITEM]; /* likewise: where it waits for its consumer to copy it */
+    struct asi_party party;     /* begins with the word */
+};
+
+_Static_assert(offsetof(struct asi_consumer, party) + sizeof(struct asi_waiter) <= 64,
+        "the answer to a consumer has outgrown its cache line");
+
 /* What a consumer from elsewhere shares with the loop. */
 struct asi_remote {
-    struct asi_lock lock;
-    bool taken;                 /* [lock] a consumer is in its call */
-    bool in_flight;             /* [lock] the request was sent, and its answer was not taken */
-    bool answered;              /* [lock] */
-    struct asi_party *party;    /* [lock] who waits for the answer; NULL: nobody, or answered */
-    enum asi_advanced result;   /* [lock] */
-    void *item;                 /* [lock] item_size bytes */
-    void *sent;                 /* sent_size bytes; the consumer's, then the letter's */
-    struct asi_advance advance; /* likewise */
+    _Alignas(64) struct asi_brief lock; /* a line of its own: the loop's side is not in it */
+    bool kept;                          /* [lock] the letter's reference is there */
+    bool in_flight;                     /* [lock] a request was sent, and was not answered */
+    struct asi_consumer *consumer; /* [lock] who waits for the answer; NULL: nobody, or answered */
+    void *sent;                    /* sent_size bytes; the consumer's, then the letter's */
+    struct asi_advance advance;    /* likewise */
     struct asi_letter letter;
 };
 
 /* What read-ahead needs. */
 struct asi_ahead {
-    struct asi_ring ring;
+    _Alignas(64) struct asi_ring ring;
     struct asi_seat seat;    /* the consumer's */
     struct asi_party *party; /* the consumer that sleeps; carried by the ring */
     char *items;
@@ -204,6 +215,9 @@ bool asi_remote_answer(struct anysync_generator *self, enum asi_advanced result,
 
 /* On the loop: whether one waits; one that has left is forgotten. */
 bool asi_remote_is_there(struct anysync_generator *self);
+
+/* The body has ended, and all who waited know. */
+void asi_remote_over(struct anysync_generator *self);
 
 /* Off the loop: advance.  ADVANCE is consumed or left as it is; LATER: RET_ERROR says why. */
 enum asi_advanced asi_remote_advance(struct anysync_generator *self, struct asi_advance *advance,

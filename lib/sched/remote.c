@@ -2,11 +2,16 @@
 /*
  * Relay: consumers from elsewhere, in lock step.  (The idea: relay.h.)
  *
- * One consumer at a time (`taken`) sends its request by the letter in the relay, and sleeps on a
- * party on its stack.  Who takes `party` out, under the lock, decides: the loop (then a delivery is
- * due, and the consumer waits for it), or the consumer that leaves.  It leaves the request
- * `in_flight`, and the next consumer joins that instead of sending one: so the letter is on its way
- * once at most.
+ * One consumer at a time sends its request by the letter in the relay, and sleeps on a party on
+ * its stack.  Who takes `consumer` out, under the lock, decides: the loop (then the answer goes
+ * straight to the consumer's stack, and a delivery is due, for which it waits), or the consumer
+ * that leaves.  It leaves the request `in_flight`, and the next consumer joins that instead of
+ * sending one: so the letter is on its way once at most.  A consumer that was answered touches
+ * nothing shared any more.
+ *
+ * The letter has one reference to the relay for all its journeys (`kept`).  It goes when the body
+ * has ended and no letter is out; or with the letter that comes after the end, or cannot be sent
+ * any more.  From then on nobody sends one.
  */
 #include "sched/relay.h"
 
@@ -16,26 +21,30 @@
 
 /* --- the loop's side -------------------------------------------------------------------------- */
 
+static bool is_small(const struct anysync_generator *self)
+{
+    return self->function->item_size <= ASI_SMALL_ITEM;
+}
+
 /* Give the remote its answer.  Returns whether somebody was there to take it. */
 bool asi_remote_answer(struct anysync_generator *self, enum asi_advanced result, const void *item)
 {
     struct asi_remote *remote = &self->remote;
 
-    asi_lock_take(&remote->lock);
-    struct asi_party *party = remote->party;
-    remote->party = NULL;
-    if (party) {
-        remote->result = result;
-        remote->answered = true;
-        if (result == ASI_ADVANCED_ITEM)
-            asi_relay_copy(remote->item, item, self->function->item_size);
-    } else {
-        remote->in_flight = false;
-    }
-    asi_lock_give(&remote->lock);
-    if (party)
-        asi_party_deliver(party);
-    return party;
+    asi_brief_take(&remote->lock);
+    struct asi_consumer *consumer = remote->consumer;
+    remote->consumer = NULL;
+    remote->in_flight = false;
+    asi_brief_give(&remote->lock);
+    if (!consumer)
+        return false;
+    /* It waits for the delivery, whatever happens: so this is its memory still. */
+    if (result == ASI_ADVANCED_ITEM)
+        asi_relay_copy(
+                is_small(self) ? consumer->small : consumer->to, item, self->function->item_size);
+    consumer->result = result;
+    asi_party_deliver(&consumer->party);
+    return true;
 }
 
 /* Whether a consumer from elsewhere waits; one that left is forgotten. */
@@ -45,13 +54,22 @@ bool asi_remote_is_there(struct anysync_generator *self)
 
     if (ASI_LIKELY(!self->remote_waits))
         return false;
-    asi_lock_take(&remote->lock);
-    bool there = remote->party;
+    asi_brief_take(&remote->lock);
+    bool there = remote->consumer;
     if (!there)
         remote->in_flight = false;
-    asi_lock_give(&remote->lock);
+    asi_brief_give(&remote->lock);
     self->remote_waits = there;
     return there;
+}
+
+/* No letter is sent from now on; its reference is the caller's to drop. */
+static enum asi_advanced keep_no_more(struct anysync_generator *self)
+{
+    asi_brief_take(&self->remote.lock);
+    self->remote.kept = false;
+    asi_brief_give(&self->remote.lock);
+    return ASI_ADVANCED_OVER;
 }
 
 static void deliver_request(struct asi_letter *letter, void *receiver)
@@ -62,8 +80,10 @@ static void deliver_request(struct asi_letter *letter, void *receiver)
     enum asi_advanced result;
 
     (void)receiver;
-    if (asi_relay_is_over(self)) /* then perhaps a loop that was opened later has got the letter */
-        result = ASI_ADVANCED_OVER;
+    /* Over: perhaps it is a loop that was opened later that has the letter. */
+    bool over = asi_relay_is_over(self);
+    if (over)
+        result = keep_no_more(self);
     else if (self->seeker)
         result = ASI_ADVANCED_RUNNING;
     else
@@ -73,31 +93,47 @@ static void deliver_request(struct asi_letter *letter, void *receiver)
         self->remote_waits = true;
     else if (asi_remote_answer(self, result, self->slot) && result == ASI_ADVANCED_ITEM)
         asi_relay_take_slot(self);
-    asi_relay_unref(self);
+    if (over)
+        asi_relay_unref(self);
+}
+
+/* The body has ended: let go of the letter's reference, unless a letter is out. */
+void asi_remote_over(struct anysync_generator *self)
+{
+    struct asi_remote *remote = &self->remote;
+
+    asi_brief_take(&remote->lock);
+    bool drop = remote->kept && !remote->in_flight;
+    if (drop)
+        remote->kept = false;
+    asi_brief_give(&remote->lock);
+    if (drop)
+        asi_relay_unref(self);
 }
 
 /* --- the consumer's side ---------------------------------------------------------------------- */
 
-/* The caller becomes the one remote consumer, with PARTY.  RET_JOINED: a request is in flight, and
- * its answer will be the caller's. */
+/* CONSUMER becomes the one remote consumer.  RET_JOINED: a request is in flight, and its answer
+ * will be the caller's. */
 static enum asi_advanced enter_remote(struct anysync_generator *self, struct asi_advance *advance,
-        struct asi_party *party, bool *ret_joined)
+        struct asi_consumer *consumer, bool *ret_joined)
 {
     struct asi_remote *remote = &self->remote;
     enum asi_advanced result = ASI_ADVANCED_LATER;
 
-    asi_lock_take(&remote->lock);
+    asi_brief_take(&remote->lock);
     *ret_joined = remote->in_flight;
-    if (remote->taken)
+    if (!remote->kept)
+        result = ASI_ADVANCED_OVER;
+    else if (remote->consumer)
         result = ASI_ADVANCED_RUNNING;
     else if (remote->in_flight && advance->kind != ASI_ADVANCE_NEXT)
         result = ASI_ADVANCED_DUE;
     if (result == ASI_ADVANCED_LATER) {
-        remote->taken = true;
         remote->in_flight = true;
-        remote->party = party;
+        remote->consumer = consumer;
     }
-    asi_lock_give(&remote->lock);
+    asi_brief_give(&remote->lock);
     return result;
 }
 
@@ -112,66 +148,73 @@ static bool send_request(struct anysync_generator *self, struct asi_advance *adv
         remote->advance.value = remote->sent;
     }
     remote->letter.deliver = deliver_request;
-    asi_relay_ref(self);
-    if (asi_scheduler_post(self->task->scheduler, &remote->letter)) {
-        *advance = (struct asi_advance){.kind = ASI_ADVANCE_NEXT}; /* the letter's now */
-        return true;
-    }
-    asi_relay_unref(self);
-    return false;
+    if (!asi_scheduler_post(self->task->scheduler, &remote->letter))
+        return false;
+    *advance = (struct asi_advance){.kind = ASI_ADVANCE_NEXT}; /* the letter's now */
+    return true;
 }
 
-/* End the call.  SENT false: no answer will come.  RET_ANSWERED: a delivery was made or is due. */
-static enum asi_advanced leave_remote(
-        struct anysync_generator *self, bool sent, void *ret_item, bool *ret_answered)
+/* CONSUMER gives up, and leaves its request in flight; SENT false: there is none.  Returns false:
+ * it was taken out, and its delivery is due. */
+static bool leave_remote(struct anysync_generator *self, struct asi_consumer *consumer, bool sent)
 {
     struct asi_remote *remote = &self->remote;
-    enum asi_advanced result = ASI_ADVANCED_LATER;
 
-    asi_lock_take(&remote->lock);
-    *ret_answered = remote->answered;
-    if (remote->answered) {
-        result = remote->result;
-        if (result == ASI_ADVANCED_ITEM)
-            asi_relay_copy(ret_item, remote->item, self->function->item_size);
-    }
-    if (remote->answered || !sent)
+    asi_brief_take(&remote->lock);
+    bool mine = remote->consumer == consumer;
+    if (mine)
+        remote->consumer = NULL;
+    if (!sent) {
         remote->in_flight = false;
-    remote->answered = false;
-    remote->party = NULL;
-    remote->taken = false;
-    asi_lock_give(&remote->lock);
-    return result;
+        remote->kept = false;
+    }
+    asi_brief_give(&remote->lock);
+    if (!sent)
+        asi_relay_unref(self); /* the letter's; the caller has another */
+    return mine;
+}
+
+/* Wait for the answer.  Returns 0 when it has come. */
+static int wait_for_answer(
+        struct anysync_generator *self, struct asi_consumer *consumer, anysync_time deadline)
+{
+    struct anysync_future *future = &self->task->future;
+    struct asi_aim aim = {.futures = &future, .count = 1, .hidden = true, .loose = true};
+    bool extra;
+    int error = asi_party_wait_aimed(&consumer->party, 0, deadline, true, &aim, &extra);
+
+    if (!error || leave_remote(self, consumer, true))
+        return error;
+    (void)asi_party_wait(&consumer->party, extra, ANYSYNC_FOREVER, false);
+    return 0;
 }
 
 enum asi_advanced asi_remote_advance(struct anysync_generator *self, struct asi_advance *advance,
         void *ret_item, anysync_time deadline, int *ret_error)
 {
     enum asi_world world = asi_world();
-    struct asi_party party;
-    bool joined, answered;
+    struct asi_consumer consumer;
+    bool joined;
 
     if (world == ASI_WORLD_TASK) {
         *ret_error = asi_wait_checkpoint(); /* who is cancelled asks for nothing */
         if (*ret_error)
             return ASI_ADVANCED_LATER;
     }
-    asi_party_init(&party, world);
-    enum asi_advanced result = enter_remote(self, advance, &party, &joined);
+    asi_party_init(&consumer.party, world);
+    consumer.to = ret_item;
+    enum asi_advanced result = enter_remote(self, advance, &consumer, &joined);
     if (result != ASI_ADVANCED_LATER)
         return result;
     if (!joined && !send_request(self, advance)) {
-        (void)leave_remote(self, false, NULL, &answered);
+        (void)leave_remote(self, &consumer, false);
         *ret_error = asi_wait_started(world, &self->task->future, deadline);
         return *ret_error ? ASI_ADVANCED_LATER : ASI_ADVANCED_OVER;
     }
-    struct anysync_future *future = &self->task->future;
-    struct asi_aim aim = {.futures = &future, .count = 1, .hidden = true, .loose = true};
-    bool extra;
-    int error = asi_party_wait_aimed(&party, 0, deadline, true, &aim, &extra);
-    result = leave_remote(self, true, ret_item, &answered);
-    if (error && answered)
-        (void)asi_party_wait(&party, extra, ANYSYNC_FOREVER, false); /* it is due */
-    *ret_error = answered ? 0 : error;
-    return result;
+    *ret_error = wait_for_answer(self, &consumer, deadline);
+    if (*ret_error)
+        return ASI_ADVANCED_LATER;
+    if (consumer.result == ASI_ADVANCED_ITEM && is_small(self))
+        asi_relay_copy(ret_item, consumer.small, self->function->item_size);
+    return consumer.result;
 }
