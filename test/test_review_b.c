@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reproductions of a review: waits that end are told -EDEADLK, shields that are broken.
+ */
+#include "jobs.h"
+
+#include <errno.h>
+
+static void nap_ms(int ms)
+{
+    for (int i = 0; i < 10 * ms; i++)
+        nap();
+}
+
+static struct anysync_executor *new_executor(void)
+{
+    struct anysync_executor *executor = NULL;
+
+    CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
+    return executor;
+}
+
+static void end_executor(struct anysync_executor *executor)
+{
+    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+    anysync_executor_unref(executor);
+}
+
+/* --- 1: cancel a task of another loop that waits for me, and wait for its end ------------------ */
+
+ANYSYNC_COROUTINE(void, waits_for_it, (struct anysync_future *, it))
+{
+    return anysync_future_wait(it, ANYSYNC_FOREVER);
+}
+
+ANYSYNC_COROUTINE(int, cancels_its_waiter, (struct anysync_executor *, other),
+        (struct anysync_future **, myself))
+{
+    waits_for_it_future soon;
+
+    CHECK_EQ(waits_for_it_start_on(other, &soon, *myself), 0);
+    CHECK_EQ(anysync_sleep(anysync_in_ms(5)), 0); /* it waits by now */
+    CHECK_EQ(anysync_cancel(soon.future), 0);
+    *result = anysync_future_wait(soon.future, ANYSYNC_FOREVER);
+    waits_for_it_drop(&soon);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(int, starts_canceller, (struct anysync_executor *, other))
+{
+    static struct anysync_future *myself;
+    cancels_its_waiter_future soon;
+
+    CHECK_EQ(cancels_its_waiter_start(&soon, other, &myself), 0);
+    myself = soon.future;
+    CHECK_EQ(cancels_its_waiter_wait(&soon, result, ANYSYNC_FOREVER), 0);
+    cancels_its_waiter_drop(&soon);
+    return 0;
+}
+
+TEST(cancel_a_waiter_of_another_loop_and_wait)
+{
+    struct anysync_executor *other = new_executor();
+    int result = -1;
+
+    CHECK_EQ(starts_canceller_run(&result, other), 0);
+    CHECK_EQ(result, 0);
+    end_executor(other);
+}
+
+/* The same by way of a group: a job that opened it cancels it. */
+ANYSYNC_BLOCKING(int, cancels_its_group, (struct anysync_future **, myself))
+{
+    struct anysync_group *group = NULL;
+
+    CHECK_EQ(anysync_group_open(&group), 0);
+    CHECK_EQ(waits_for_it_spawn(group, NULL, *myself), 0);
+    nap_ms(5);
+    anysync_group_cancel(group, "enough");
+    *result = anysync_group_close(group, 0, ANYSYNC_FOREVER);
+    CHECK_EQ(*result, -ECANCELED);
+    CHECK_EQ(strstr(anysync_last_error()->message, "more failed") != NULL, 0);
+    CHECK(anysync_last_error()->next == NULL);
+    return 0;
+}
+
+TEST(cancel_of_a_group_by_the_job_that_opened_it)
+{
+    static struct anysync_future *myself;
+
+    for (int i = 0; i < 20; i++) {
+        cancels_its_group_future soon;
+        int result = 0;
+        CHECK_EQ(cancels_its_group_start(&soon, &myself), 0);
+        myself = soon.future;
+        CHECK_EQ(cancels_its_group_wait(&soon, &result, ANYSYNC_FOREVER), 0);
+        cancels_its_group_drop(&soon);
+    }
+}
+
+/* --- 2: a close breaks the shield of a generator's body ----------------------------------------- */
+
+static struct anysync_future *begun, *release;
+static int shielded = 1;
+
+ANYSYNC_GENERATOR(int, shields_itself)
+{
+    struct anysync_scope shield;
+
+    anysync_shield_enter(&shield, ANYSYNC_FOREVER);
+    open_gate(begun);
+    shielded = anysync_future_wait(release, ANYSYNC_FOREVER);
+    return anysync_scope_exit(&shield, 0);
+}
+
+ANYSYNC_COROUTINE(void, opens_release)
+{
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(anysync_yield(), 0);
+    open_gate(release);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, closes_in_shield)
+{
+    shields_itself_generator generator;
+    int item;
+
+    begun = new_gate();
+    release = new_gate();
+    CHECK_EQ(shields_itself_open(&generator), 0);
+    CHECK_EQ(shields_itself_next_until(&generator, &item, anysync_in_ms(1)), -ETIMEDOUT);
+    CHECK(anysync_future_done(begun));
+    CHECK_EQ(opens_release_start(NULL), 0);
+    shields_itself_drop(&generator); /* closes, and waits for the end */
+    CHECK_EQ(shielded, 0);
+    return 0;
+}
+
+TEST(a_close_is_not_heard_in_a_shield)
+{
+    CHECK_EQ(closes_in_shield_run_here(), 0);
+}
+
+/* The same makes an offload that promised to wait for its job return before that. */
+static struct watched watched;
+static bool ended_first;
+
+ANYSYNC_GENERATOR(int, offloads)
+{
+    struct anysync_scope scope;
+    int value = 0;
+
+    anysync_scope_enter(&scope, anysync_in_ms(20));
+    int error = stubborn(&value, &watched, 0);
+    ended_first = atomic_load(&watched.ended);
+    error = anysync_scope_exit(&scope, error);
+    return error;
+}
+
+ANYSYNC_BLOCKING(void, lets_go)
+{
+    nap_ms(50);
+    atomic_store(&watched.go_on, true);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, closes_in_offload)
+{
+    offloads_generator generator;
+    int item;
+
+    CHECK_EQ(offloads_open(&generator), 0);
+    CHECK_EQ(offloads_next_until(&generator, &item, anysync_in_ms(60)), -ETIMEDOUT);
+    CHECK_EQ(lets_go_start(NULL), 0);
+    offloads_drop(&generator);
+    CHECK(ended_first);
+    while (!atomic_load(&watched.ended))
+        CHECK_EQ(anysync_yield(), 0);
+    return 0;
+}
+
+TEST(a_close_does_not_part_a_body_from_its_job)
+{
+    CHECK_EQ(closes_in_offload_run_here(), 0);
+}
+
+/* --- 3: a token that moved while a job had one --------------------------------------------------- */
+
+ANYSYNC_COROUTINE(void, gives_back, (struct anysync_limiter *, limiter))
+{
+    anysync_limiter_release(limiter);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(int, wants, (struct anysync_limiter *, limiter))
+{
+    *result = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
+    if (!*result)
+        anysync_limiter_release(limiter);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, moves_beside_a_job)
+{
+    struct anysync_limiter *limiter = new_limiter(2);
+    struct anysync_offload_options options = {.limiter = limiter};
+    struct { struct watched *watched; int status; } argument = {&watched, 0};
+    struct anysync_future *job = NULL;
+    wants_future soon;
+    int result = -1;
+
+    CHECK_EQ(anysync_offload_start(&stubborn_function, &argument, &options, &job), 0);
+    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(gives_back_await(limiter), 0); /* another gives this task's token back */
+    CHECK_EQ(anysync_limiter_set_total(limiter, 1), 0); /* the job has the only one */
+    CHECK_EQ(lets_go_start(NULL), 0);
+    CHECK_EQ(wants_start(&soon, limiter), 0);
+    CHECK_EQ(wants_wait(&soon, &result, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(result, 0);
+    wants_drop(&soon);
+    CHECK_EQ(anysync_future_wait(job, ANYSYNC_FOREVER), 0);
+    anysync_future_unref(job);
+    anysync_limiter_unref(limiter);
+    return 0;
+}
+
+TEST(a_token_that_moved_beside_a_job)
+{
+    CHECK_EQ(moves_beside_a_job_run_here(), 0);
+}
+
+/* --- 4: an item delivered while a probe is on its way ------------------------------------------- */
+
+static atomic_bool spinning, yield_now, hold_loop, holding;
+static struct anysync_future *asker;
+
+ANYSYNC_GENERATOR(int, yields_then_waits)
+{
+    CHECK_EQ(anysync_sleep(anysync_in_ms(20)), 0); /* the probe of its consumer ends here */
+    atomic_store(&spinning, true);
+    hold_until(&yield_now);
+    int error = yields_then_waits_yield(7); /* delivered: the consumer goes on soon */
+    if (!error)
+        error = anysync_future_wait(asker, ANYSYNC_FOREVER);
+    return error;
+}
+
+ANYSYNC_COROUTINE(int, takes_one, (yields_then_waits_generator *, generator))
+{
+    return yields_then_waits_next(generator, result);
+}
+
+ANYSYNC_COROUTINE(void, keeps_loop)
+{
+    atomic_store(&holding, true);
+    hold_until(&hold_loop);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(int, asks, (struct anysync_future *, whom))
+{
+    *result = anysync_future_wait(whom, ANYSYNC_FOREVER);
+    return 0;
+}
+
+TEST(an_item_delivered_while_a_probe_is_on_its_way)
+{
+    struct anysync_executor *loops[3] = {new_executor(), new_executor(), new_executor()};
+    struct anysync_generator_options options = {.executor = loops[0], .read_ahead = 4};
+    yields_then_waits_generator generator;
+    takes_one_future consumer;
+    asks_future asking;
+    int item = 0, result = -1;
+
+    CHECK_EQ(yields_then_waits_open_with(&options, &generator), 0);
+    CHECK_EQ(takes_one_start_on(loops[1], &consumer, &generator), 0);
+    wait_for(&spinning);
+    nap_ms(5); /* the consumer sleeps */
+    CHECK_EQ(keeps_loop_start_on(loops[1], NULL), 0); /* it will be slow to notice */
+    wait_for(&holding);
+    CHECK_EQ(asks_start_on(loops[2], &asking, consumer.future), 0);
+    asker = asking.future;
+    nap_ms(5); /* its probe lies in the mailbox of the generator's loop */
+    atomic_store(&yield_now, true);
+    nap_ms(20);
+    atomic_store(&hold_loop, true);
+    CHECK_EQ(asks_wait(&asking, &result, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(takes_one_wait(&consumer, &item, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(item, 7);
+    CHECK_EQ(result, 0);
+    asks_drop(&asking);
+    takes_one_drop(&consumer);
+    yields_then_waits_drop(&generator);
+    for (int i = 0; i < 3; i++)
+        end_executor(loops[i]);
+}
