@@ -68,11 +68,14 @@ TEST(cancel_a_waiter_of_another_loop_and_wait)
     end_executor(other);
 }
 
+static atomic_bool known;
+
 /* The same by way of a group: a job that opened it cancels it. */
 ANYSYNC_BLOCKING(int, cancels_its_group, (struct anysync_future **, myself))
 {
     struct anysync_group *group = NULL;
 
+    wait_for(&known);
     CHECK_EQ(anysync_group_open(&group), 0);
     CHECK_EQ(waits_for_it_spawn(group, NULL, *myself), 0);
     nap_ms(5);
@@ -91,8 +94,10 @@ TEST(cancel_of_a_group_by_the_job_that_opened_it)
     for (int i = 0; i < 20; i++) {
         cancels_its_group_future soon;
         int result = 0;
+        atomic_store(&known, false);
         CHECK_EQ(cancels_its_group_start(&soon, &myself), 0);
         myself = soon.future;
+        atomic_store(&known, true);
         CHECK_EQ(cancels_its_group_wait(&soon, &result, ANYSYNC_FOREVER), 0);
         cancels_its_group_drop(&soon);
     }
@@ -243,6 +248,7 @@ ANYSYNC_GENERATOR(int, yields_then_waits)
     int error = yields_then_waits_yield(7); /* delivered: the consumer goes on soon */
     if (!error)
         error = anysync_future_wait(asker, ANYSYNC_FOREVER);
+    anysync_future_unref(asker);
     return error;
 }
 
@@ -280,7 +286,7 @@ TEST(an_item_delivered_while_a_probe_is_on_its_way)
     CHECK_EQ(keeps_loop_start_on(loops[1], NULL), 0); /* it will be slow to notice */
     wait_for(&holding);
     CHECK_EQ(asks_start_on(loops[2], &asking, consumer.future), 0);
-    asker = asking.future;
+    asker = anysync_future_ref(asking.future);
     nap_ms(5); /* its probe lies in the mailbox of the generator's loop */
     atomic_store(&yield_now, true);
     nap_ms(20);
@@ -294,4 +300,165 @@ TEST(an_item_delivered_while_a_probe_is_on_its_way)
     yields_then_waits_drop(&generator);
     for (int i = 0; i < 3; i++)
         end_executor(loops[i]);
+}
+
+/* --- 5: what a limiter keeps ------------------------------------------------------------------- */
+
+static atomic_int reported;
+
+static void on_report(const char *task, const struct anysync_error *error, void *context)
+{
+    (void)task;
+    (void)error;
+    (void)context;
+    atomic_fetch_add(&reported, 1);
+}
+
+ANYSYNC_COROUTINE(void, acquires_and_fails, (struct anysync_limiter *, limiter))
+{
+    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
+    return -EIO;
+}
+
+/* The limiter goes with a reference to the task that acquired: it is never freed, and what nobody
+ * saw of it is never reported. */
+TEST(a_limiter_that_goes_lets_holders_go)
+{
+    struct anysync_limiter *limiter = new_limiter(1);
+
+    anysync_set_error_hook(on_report, NULL);
+    CHECK_EQ(acquires_and_fails_start(NULL, limiter), 0);
+    while (figures(limiter).borrowed == 0)
+        nap();
+    CHECK_EQ(anysync_shutdown(ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+    anysync_limiter_release(limiter);
+    anysync_limiter_unref(limiter);
+    CHECK_EQ(atomic_load(&reported), 1);
+}
+
+/* --- 6: ordinary deadlocks that have to be found ------------------------------------------------ */
+
+ANYSYNC_BLOCKING(int, job_wants, (struct anysync_limiter *, limiter))
+{
+    *result = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
+    if (!*result)
+        anysync_limiter_release(limiter);
+    return *result;
+}
+
+ANYSYNC_COROUTINE(int, closes_with_token, (bool, job))
+{
+    struct anysync_limiter *limiter = new_limiter(1);
+    struct anysync_group *group = NULL;
+
+    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(anysync_group_open(&group), 0);
+    if (job)
+        CHECK_EQ(job_wants_spawn(group, NULL, limiter), 0);
+    else
+        CHECK_EQ(wants_spawn(group, NULL, limiter), 0);
+    *result = anysync_group_close(group, 0, ANYSYNC_FOREVER);
+    anysync_limiter_release(limiter);
+    anysync_limiter_unref(limiter);
+    return 0;
+}
+
+TEST(found_child_wants_the_openers_token)
+{
+    int result = 0;
+
+    CHECK_EQ(closes_with_token_run(&result, false), 0);
+    CHECK_EQ(result == 0 || result == -EDEADLK, 1);
+}
+
+TEST(found_job_child_wants_the_openers_token)
+{
+    int result = 0;
+
+    CHECK_EQ(closes_with_token_run(&result, true), 0);
+    CHECK_EQ(result, -EDEADLK);
+}
+
+ANYSYNC_COROUTINE(int, waits_and_says, (struct anysync_future **, it))
+{
+    *result = anysync_future_wait(*it, ANYSYNC_FOREVER);
+    return 0;
+}
+
+ANYSYNC_GENERATOR(int, runs_nested, (struct anysync_future **, it))
+{
+    int value = 0;
+
+    CHECK_EQ(waits_and_says_run(&value, it), 0);
+    return runs_nested_yield(value);
+}
+
+ANYSYNC_COROUTINE(int, consumes_nested, (struct anysync_future **, myself))
+{
+    runs_nested_generator generator;
+
+    wait_for(&known);
+    CHECK_EQ(runs_nested_open(&generator, myself), 0);
+    CHECK_EQ(runs_nested_next(&generator, result), 0);
+    runs_nested_drop(&generator);
+    return 0;
+}
+
+TEST(found_nested_run_in_a_body)
+{
+    static struct anysync_future *myself;
+    consumes_nested_future soon;
+    int result = 0;
+
+    CHECK_EQ(consumes_nested_start(&soon, &myself), 0);
+    myself = soon.future;
+    atomic_store(&known, true);
+    CHECK_EQ(consumes_nested_wait(&soon, &result, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(result, -EDEADLK);
+    consumes_nested_drop(&soon);
+}
+
+/* --- 7: a task that begins to wait while its cancel is on its way ------------------------------- */
+
+ANYSYNC_COROUTINE(int, waits_late, (struct anysync_future *, it))
+{
+    atomic_store(&spinning, true);
+    hold_until(&yield_now);
+    *result = anysync_future_wait(it, ANYSYNC_FOREVER);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(int, cancels_late, (waits_late_future *, other))
+{
+    wait_for(&spinning);
+    CHECK_EQ(anysync_cancel(other->future), 0);
+    return waits_late_wait(other, result, ANYSYNC_FOREVER);
+}
+
+ANYSYNC_COROUTINE(int, starts_late, (struct anysync_executor *, one))
+{
+    static waits_late_future other;
+    cancels_late_future canceller;
+    int mine = 0;
+
+    CHECK_EQ(cancels_late_start(&canceller, &other), 0);
+    CHECK_EQ(waits_late_start_on(one, &other, canceller.future), 0);
+    CHECK_EQ(anysync_sleep(anysync_in_ms(20)), 0); /* the canceller waits by now */
+    atomic_store(&yield_now, true);
+    CHECK_EQ(cancels_late_wait(&canceller, result, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(waits_late_wait(&other, &mine, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(mine, -ECANCELED);
+    waits_late_drop(&other);
+    cancels_late_drop(&canceller);
+    return 0;
+}
+
+TEST(a_wait_that_begins_with_a_cancel_on_its_way)
+{
+    struct anysync_executor *one = new_executor();
+    int result = 0;
+
+    CHECK_EQ(starts_late_run(&result, one), 0);
+    CHECK_EQ(result, -ECANCELED);
+    end_executor(one);
 }
