@@ -210,14 +210,17 @@ ANYSYNC_COROUTINE(void, moves_beside_a_job)
 {
     struct anysync_limiter *limiter = new_limiter(2);
     struct anysync_offload_options options = {.limiter = limiter};
-    struct { struct watched *watched; int status; } argument = {&watched, 0};
+    struct {
+        struct watched *watched;
+        int status;
+    } argument = {&watched, 0};
     struct anysync_future *job = NULL;
     wants_future soon;
     int result = -1;
 
     CHECK_EQ(anysync_offload_start(&stubborn_function, &argument, &options, &job), 0);
     CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
-    CHECK_EQ(gives_back_await(limiter), 0); /* another gives this task's token back */
+    CHECK_EQ(gives_back_await(limiter), 0);             /* another gives this task's token back */
     CHECK_EQ(anysync_limiter_set_total(limiter, 1), 0); /* the job has the only one */
     CHECK_EQ(lets_go_start(NULL), 0);
     CHECK_EQ(wants_start(&soon, limiter), 0);
@@ -282,7 +285,7 @@ TEST(an_item_delivered_while_a_probe_is_on_its_way)
     CHECK_EQ(yields_then_waits_open_with(&options, &generator), 0);
     CHECK_EQ(takes_one_start_on(loops[1], &consumer, &generator), 0);
     wait_for(&spinning);
-    nap_ms(5); /* the consumer sleeps */
+    nap_ms(5);                                        /* the consumer sleeps */
     CHECK_EQ(keeps_loop_start_on(loops[1], NULL), 0); /* it will be slow to notice */
     wait_for(&holding);
     CHECK_EQ(asks_start_on(loops[2], &asking, consumer.future), 0);
@@ -461,4 +464,136 @@ TEST(a_wait_that_begins_with_a_cancel_on_its_way)
     CHECK_EQ(starts_late_run(&result, one), 0);
     CHECK_EQ(result, -ECANCELED);
     end_executor(one);
+}
+
+/* --- 8: a token that is given to an abandoned task ---------------------------------------------- */
+
+ANYSYNC_COROUTINE(int, acquires_in_shield, (struct anysync_limiter *, limiter))
+{
+    struct anysync_scope shield;
+
+    anysync_shield_enter(&shield, ANYSYNC_FOREVER);
+    *result = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
+    return anysync_scope_exit(&shield, 0);
+}
+
+ANYSYNC_COROUTINE(void, leaves_one_behind, (struct anysync_limiter *, limiter))
+{
+    CHECK_EQ(acquires_in_shield_start(NULL, limiter), 0);
+    return anysync_yield();
+}
+
+/* (The loop of the thread ends with its root, and gives the other task its grace time.) */
+TEST(a_token_is_not_given_to_an_abandoned_task)
+{
+    struct anysync_limiter *limiter = new_limiter(1);
+
+    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(leaves_one_behind_run_here(limiter), 0);
+    anysync_limiter_release(limiter);
+    CHECK_EQ(anysync_limiter_try_acquire(limiter), 0);
+}
+
+/* --- 9: a starter whose child has just said that it started ------------------------------------- */
+
+ANYSYNC_COROUTINE(void, says_then_waits)
+{
+    CHECK_EQ(anysync_sleep(anysync_in_ms(20)), 0); /* the probe of the starter ends here */
+    atomic_store(&spinning, true);
+    hold_until(&yield_now);
+    CHECK_EQ(anysync_started(NULL, 0), 0);
+    int error = anysync_future_wait(asker, ANYSYNC_FOREVER);
+    anysync_future_unref(asker);
+    return error;
+}
+
+ANYSYNC_COROUTINE(int, starts_one, (struct anysync_group *, group))
+{
+    *result = anysync_group_start(
+            group, &says_then_waits_function, NULL, NULL, 0, NULL, ANYSYNC_FOREVER);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, keeps_group, (struct anysync_group **, group),
+        (struct anysync_future *, opened), (struct anysync_future *, until))
+{
+    CHECK_EQ(anysync_group_open(group), 0);
+    open_gate(opened);
+    pass_gate(until);
+    return anysync_group_close(*group, 0, ANYSYNC_FOREVER);
+}
+
+TEST(a_child_that_started_while_a_probe_is_on_its_way)
+{
+    struct anysync_executor *loops[3] = {new_executor(), new_executor(), new_executor()};
+    struct anysync_future *opened = new_gate(), *until = new_gate();
+    struct anysync_group *group = NULL;
+    keeps_group_future keeper;
+    starts_one_future starter;
+    asks_future asking;
+    int start_result = -1, result = -1;
+
+    CHECK_EQ(keeps_group_start_on(loops[0], &keeper, &group, opened, until), 0);
+    pass_gate(opened);
+    CHECK_EQ(starts_one_start_on(loops[1], &starter, group), 0);
+    wait_for(&spinning);
+    CHECK_EQ(keeps_loop_start_on(loops[1], NULL), 0);
+    wait_for(&holding);
+    CHECK_EQ(asks_start_on(loops[2], &asking, starter.future), 0);
+    asker = anysync_future_ref(asking.future);
+    nap_ms(5);
+    atomic_store(&yield_now, true);
+    nap_ms(20);
+    atomic_store(&hold_loop, true);
+    CHECK_EQ(asks_wait(&asking, &result, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(starts_one_wait(&starter, &start_result, ANYSYNC_FOREVER), 0);
+    open_gate(until);
+    CHECK_EQ(keeps_group_wait(&keeper, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(start_result, 0);
+    CHECK_EQ(result, 0);
+    asks_drop(&asking);
+    starts_one_drop(&starter);
+    keeps_group_drop(&keeper);
+    anysync_future_unref(opened);
+    anysync_future_unref(until);
+    for (int i = 0; i < 3; i++)
+        end_executor(loops[i]);
+}
+
+/* --- 10: as 1, but the whole loop is cancelled --------------------------------------------------- */
+
+ANYSYNC_COROUTINE(int, stops_its_waiters_loop, (struct anysync_executor *, other),
+        (struct anysync_future **, myself))
+{
+    waits_for_it_future soon;
+
+    CHECK_EQ(waits_for_it_start_on(other, &soon, *myself), 0);
+    CHECK_EQ(anysync_sleep(anysync_in_ms(5)), 0);
+    int error = anysync_executor_shutdown(other, ANYSYNC_CANCEL, ANYSYNC_POLL, NULL);
+    CHECK_EQ(error == 0 || error == -ETIMEDOUT, 1);
+    *result = anysync_future_wait(soon.future, ANYSYNC_FOREVER);
+    waits_for_it_drop(&soon);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(int, starts_stopper, (struct anysync_executor *, other))
+{
+    static struct anysync_future *myself;
+    stops_its_waiters_loop_future soon;
+
+    CHECK_EQ(stops_its_waiters_loop_start(&soon, other, &myself), 0);
+    myself = soon.future;
+    CHECK_EQ(stops_its_waiters_loop_wait(&soon, result, ANYSYNC_FOREVER), 0);
+    stops_its_waiters_loop_drop(&soon);
+    return 0;
+}
+
+TEST(cancel_the_loop_of_a_waiter_and_wait)
+{
+    struct anysync_executor *other = new_executor();
+    int result = -1;
+
+    CHECK_EQ(starts_stopper_run(&result, other), 0);
+    CHECK_EQ(result, 0);
+    end_executor(other);
 }
