@@ -137,6 +137,7 @@ static void release_starter(struct asi_child *child)
     child->starter = NULL;
     starter->child = NULL;
     asi_party_deliver(&starter->party);
+    asi_graph_delivered();
 }
 
 /* [lock] How CHILD ended, for the group.  Returns whether it failed, and is kept for the close. */

@@ -33,8 +33,10 @@ bool asi_remote_answer(struct anysync_generator *self, enum asi_advanced result,
         remote->in_flight = false;
     }
     asi_lock_give(&remote->lock);
-    if (party)
+    if (party) {
         asi_party_deliver(party);
+        asi_graph_delivered();
+    }
     return party;
 }
 
