@@ -137,6 +137,7 @@ static void release_starter(struct asi_child *child)
     child->starter = NULL;
     starter->child = NULL;
     asi_party_deliver(&starter->party);
+    asi_graph_delivered();
 }
 
 /* [lock] How CHILD ended, for the group.  Returns whether it failed, and is kept for the close. */
@@ -214,7 +215,7 @@ static int check_open(const struct anysync_group *group)
 /* [lock] TASK goes to the group's loop, with one reference, which is dropped if that fails. */
 static int submit(struct anysync_group *group, struct anysync_task *task)
 {
-    if (group->loop == asi_scheduler_here() || task->future.is_job) /* a job has no loop */
+    if (group->loop == asi_scheduler_here())
         return asi_start(task);
     if (!group->loop)
         return asi_start_on(NULL, task);
@@ -225,25 +226,60 @@ static int submit(struct anysync_group *group, struct anysync_task *task)
     return asi_call_fails(-ESHUTDOWN, "the group's loop has ended");
 }
 
-/* [lock] CHILD joins GROUP, and its task the loop.  REFS: how many references of the task there are
- * to drop if that fails. */
+/* [lock] A close that waits has one more to wait for. */
+static void tell_closer(struct anysync_group *group)
+{
+    if (group->closer)
+        asi_party_deliver(group->closer);
+    group->closer = NULL;
+}
+
+/* [lock] CHILD joins, and goes to its loop; a job is counted only.  Counts in REFS how many
+ * references of the task are left to drop if it fails. */
 static int join(struct anysync_group *group, struct asi_child *child, uint32_t *refs)
 {
     int error = check_open(group);
 
     if (error)
         return error;
-    asi_list_add(&group->running, &child->list);
     group->live++;
+    if (child->task->future.is_job)
+        return 0;
+    asi_list_add(&group->running, &child->list);
     error = submit(group, child->task);
     if (!error) {
-        if (group->closer) /* it waits for one more */
-            asi_party_deliver(group->closer);
-        group->closer = NULL;
+        tell_closer(group);
         return 0;
     }
     leave(group, child);
     --*refs; /* submit dropped the loop's */
+    return error;
+}
+
+/* CHILD, a job, has joined: start it.  Not under the lock: what is started may end other jobs, and
+ * call their users; so it is linked only when it has begun, and cancelled if that is late. */
+static int start_job(struct anysync_group *group, struct asi_child *child, uint32_t *refs)
+{
+    struct anysync_task *task = child->task;
+    bool late = false;
+
+    asi_refs_add(&group->refs);
+    anysync_future_ref(&task->future);
+    int error = asi_start(task);
+    asi_lock_take(&group->lock);
+    if (error) {
+        leave(group, child);
+        --*refs;
+    } else if (!asi_cell_done(&task->future.cell)) { /* or the child may be gone by now */
+        late = group->ended_by != ASI_GROUP_GOES_ON;
+        asi_list_add(late ? &group->asked : &group->running, &child->list);
+        tell_closer(group);
+    }
+    asi_lock_give(&group->lock);
+    if (late)
+        asi_task_ask_cancel(task, group->reason);
+    anysync_future_unref(&task->future);
+    asi_group_unref(group);
     return error;
 }
 
@@ -271,6 +307,8 @@ static int spawn(struct anysync_group *group, const struct anysync_function *fun
         asi_lock_take(&group->lock);
         error = join(group, child, &refs);
         asi_lock_give(&group->lock);
+        if (!error && task->future.is_job)
+            error = start_job(group, child, &refs);
     }
     if (!error) {
         if (ret_future)

@@ -5,8 +5,8 @@
  *      OPEN --first failure, cancel, deadline--> ENDING (ended_by) --last child--> closed
  *
  * All state is under the group's lock, for children end on the loop's thread, blocking functions
- * end on others, and anybody may spawn or cancel.  Under the lock children are handed to their
- * loops, but nothing of a user's runs: tasks are cancelled and freed outside of it.
+ * end on others, and anybody may spawn or cancel.  Under the lock tasks are handed to their loops,
+ * but nothing of a user's runs: jobs are started, and all are cancelled and freed, outside of it.
  *
  * Who has a reference: the opener, until its close returns; each child, until it has ended; a
  * letter to the opener's loop.  So an abandoned child finds the group when it ends after all.

@@ -88,8 +88,10 @@ int asi_ahead_yield(struct anysync_generator *self, const void *item)
     }
     if (size > 0)
         memcpy(self->ahead.items + asi_ring_push_place(ring) * size, item, size);
-    if (ASI_UNLIKELY(asi_ring_push(ring)))
+    if (ASI_UNLIKELY(asi_ring_push(ring))) {
         asi_party_deliver(self->ahead.party);
+        asi_graph_delivered();
+    }
     while (ASI_UNLIKELY(!asi_ring_has_room(ring))) {
         int error = sleep_for_room(self);
         if (error)

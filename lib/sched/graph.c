@@ -401,10 +401,14 @@ bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, bool bloc
         edge->task->local_wait = ASI_PUBLISHED;
     asi_lock_take(&lock);
     publish(edge);
+    if (here && !blocks) {
+        edge->deaf = asi_scope_is_deaf();
+        edge->cut = !edge->deaf && asi_flag_get(&edge->task->cancel_asked) && !edge->task->asked;
+    }
     bool stuck = false;
     walk.closer = here && !blocks ? edge->task : NULL;
     walk.closer_target = NULL;
-    if (edge->loop || is_awaited(edge->task, here)) {
+    if (!edge->cut && (edge->loop || is_awaited(edge->task, here))) {
         stuck = look_around(edge);
         if (stuck)
             stuck = doom(edge);
@@ -516,6 +520,34 @@ void asi_graph_cut(struct anysync_task *task)
     struct asi_edge *edge = task->local_wait == ASI_PUBLISHED ? asi_graph_find(task) : NULL;
     if (edge)
         edge->cut = true;
+    asi_lock_give(&lock);
+}
+
+void asi_graph_delivered(void)
+{
+    asi_lock_take(&lock);
+    cuts++;
+    asi_lock_give(&lock);
+}
+
+void asi_graph_cancel_comes(const struct anysync_task *task)
+{
+    asi_lock_take(&lock);
+    struct asi_edge *edge = asi_graph_find(task);
+    cuts++;
+    if (edge && !edge->deaf)
+        edge->cut = true;
+    asi_lock_give(&lock);
+}
+
+void asi_graph_loop_cancel_comes(const struct asi_scheduler *loop)
+{
+    asi_lock_take(&lock);
+    cuts++;
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        for (struct asi_edge *edge = buckets[i]; edge; edge = edge->next)
+            edge->cut = edge->cut || (edge->task->scheduler == loop && !edge->deaf);
+    }
     asi_lock_give(&lock);
 }
 

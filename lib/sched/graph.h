@@ -48,6 +48,7 @@ struct asi_edge {
     unsigned thread;            /* [const] the serial of its thread */
     bool doomed;                /* [lock] it ends with -EDEADLK */
     bool cut;                   /* [lock] its wait ends by a cancel */
+    bool deaf;                  /* [const] in a shield: no cancel of the task is heard */
 };
 
 /* Whether a wait of the calling task or thread for AIM until DEADLINE is an edge.  BLOCKS: it
@@ -71,6 +72,15 @@ bool asi_graph_leave(struct asi_edge *edge, struct asi_error **ret_error);
  * and looks around itself when it waits. */
 void asi_graph_begin_change(void);
 void asi_graph_end_change(void);
+
+/* Who waited in a loose edge has just been given what it waits for, by the running task. */
+void asi_graph_delivered(void);
+
+/* A cancel of TASK, a coroutine of another loop, is on its way. */
+void asi_graph_cancel_comes(const struct anysync_task *task);
+
+/* The same for all tasks of LOOP. */
+void asi_graph_loop_cancel_comes(const struct asi_scheduler *loop);
 
 /* The running task is about to wait for TARGET, which is of its loop and suspended in an edge
  * itself.  Returns whether that could never end; the reason is then in the task's slot. */

@@ -187,10 +187,10 @@ void asi_job_launch(struct anysync_task *task)
     while (chain) {
         struct anysync_task *each = asi_container_of(chain, struct anysync_task, letter);
         struct asi_letter *next = chain->next;
+        chain = next; /* before the pool may tell others, which give tokens to yet others */
         if (!next)
             launching = &chain;
-        int error = asi_pool_give(each->job.pool, chain);
-        chain = next;
+        int error = asi_pool_give(each->job.pool, &each->letter);
         if (error)
             fail_for_thread(each, error);
     }

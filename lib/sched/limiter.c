@@ -146,7 +146,7 @@ static struct anysync_future *remove_holder(
         limiter->holders[i] = NULL;
         limiter->known--;
     }
-    if (limiter->known > limiter->borrowed) /* it was another's token */
+    if ((who && !removed) || limiter->known > limiter->borrowed) /* it was another's token */
         limiter->moves = true;
     limiter->open = limiter->moves || limiter->known < limiter->borrowed;
     return removed;
@@ -172,9 +172,11 @@ static struct asi_list *grant(struct anysync_limiter *limiter)
                 asi_list_is_empty(&limiter->first) ? &limiter->queue : &limiter->first;
         struct asi_claim *claim = asi_container_of(list->next, struct asi_claim, list);
         take_off(limiter, claim);
-        limiter->borrowed++;
         struct in_line *place =
                 claim->party ? asi_container_of(claim, struct in_line, claim) : NULL;
+        if (place && place->who && asi_cell_done(&place->who->future.cell))
+            continue; /* it was abandoned in its wait */
+        limiter->borrowed++;
         if (place)
             place->granted = true;
         add_holder(limiter, place ? place->who : NULL);
@@ -363,6 +365,8 @@ struct anysync_limiter *anysync_limiter_unref(struct anysync_limiter *limiter)
         at = &(*at)->next;
     *at = limiter->next;
     asi_lock_give(&lock);
+    for (size_t i = 0; i < MOST_HOLDERS; i++) /* whose tokens others released */
+        anysync_future_unref(limiter->holders[i]);
     asi_free(limiter);
     return NULL;
 }

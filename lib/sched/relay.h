@@ -77,10 +77,11 @@ enum { ASI_SMALL_ITEM = 24 };
 /* A consumer from elsewhere, on its own stack.  What the loop writes is one cache line: answer,
  * small item, and the word the consumer looks at. */
 struct asi_consumer {
-    _Alignas(64) void *to;      /* where the item goes; may be NULL */
-    enum asi_advanced result;   /* [of who took it out of the remote, until the delivery] */
-    char small[ASI_SMALL_ITEM]; /* likewise: where it waits for its consumer to copy it */
-    struct asi_party party;     /* begins with the word */
+    _Alignas(64) void *to; /* where the item goes; may be NULL */
+    unsigned char result;  /* enum asi_advanced; of who took it out, until the delivery */
+    bool edge;             /* [const] its wait may be one of the wait-for graph */
+    _Alignas(8) char small[ASI_SMALL_ITEM]; /* a small item, which its consumer copies; as result */
+    struct asi_party party;                 /* begins with the word */
 };
 
 _Static_assert(offsetof(struct asi_consumer, party) + sizeof(struct asi_waiter) <= 64,

@@ -16,6 +16,7 @@
 #include "sched/relay.h"
 
 #include "sched/scheduler.h"
+#include "thread/local.h"
 
 #include <errno.h>
 
@@ -42,8 +43,11 @@ bool asi_remote_answer(struct anysync_generator *self, enum asi_advanced result,
     if (result == ASI_ADVANCED_ITEM)
         asi_relay_copy(
                 is_small(self) ? consumer->small : consumer->to, item, self->function->item_size);
-    consumer->result = result;
+    consumer->result = (unsigned char)result;
+    bool edge = consumer->edge;
     asi_party_deliver(&consumer->party);
+    if (edge)
+        asi_graph_delivered();
     return true;
 }
 
@@ -203,6 +207,7 @@ enum asi_advanced asi_remote_advance(struct anysync_generator *self, struct asi_
     }
     asi_party_init(&consumer.party, world);
     consumer.to = ret_item;
+    consumer.edge = asi_scheduler_here() || asi_local.job;
     enum asi_advanced result = enter_remote(self, advance, &consumer, &joined);
     if (result != ASI_ADVANCED_LATER)
         return result;
@@ -216,5 +221,5 @@ enum asi_advanced asi_remote_advance(struct anysync_generator *self, struct asi_
         return ASI_ADVANCED_LATER;
     if (consumer.result == ASI_ADVANCED_ITEM && is_small(self))
         asi_relay_copy(ret_item, consumer.small, self->function->item_size);
-    return consumer.result;
+    return (enum asi_advanced)consumer.result;
 }

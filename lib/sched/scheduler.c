@@ -98,7 +98,8 @@ void asi_scheduler_ask_stop(struct asi_scheduler *scheduler, enum asi_stopping h
     if (letter->deliver)
         return; /* it was sent before */
     letter->deliver = cancel ? deliver_cancel : deliver_drain;
-    asi_scheduler_post(scheduler, letter);
+    if (asi_scheduler_post(scheduler, letter) && cancel)
+        asi_graph_loop_cancel_comes(scheduler);
 }
 
 /* The one after TASK in the ready queue. */

@@ -259,6 +259,14 @@ anysync_time asi_scope_limit(anysync_time deadline)
     return nearest < deadline ? nearest : deadline;
 }
 
+bool asi_scope_is_deaf(void)
+{
+    bool open;
+
+    (void)heard(innermost(running_task()), &open);
+    return !open;
+}
+
 int asi_scope_why(anysync_time deadline)
 {
     return asi_scope_limit(deadline) < deadline ? -ECANCELED : -ETIMEDOUT;

@@ -47,6 +47,9 @@ void asi_scope_leave_all(struct anysync_task *task);
 /* The deadline a thread has to keep that blocks until DEADLINE, in a task or outside. */
 anysync_time asi_scope_limit(anysync_time deadline);
 
+/* Whether a shield is around the caller. */
+bool asi_scope_is_deaf(void);
+
 /* What a blocked thread returns that came to asi_scope_limit(DEADLINE) without success: -ETIMEDOUT,
  * or -ECANCELED if that was a scope's. */
 int asi_scope_why(anysync_time deadline);

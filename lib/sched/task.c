@@ -314,8 +314,10 @@ int asi_task_ask_cancel(struct anysync_task *task, const char *reason)
     anysync_future_ref(&task->future);
     task->letter_reason = reason;
     task->cancel_letter.deliver = deliver_cancel;
-    if (asi_scheduler_post(task->scheduler, &task->cancel_letter))
+    if (asi_scheduler_post(task->scheduler, &task->cancel_letter)) {
+        asi_graph_cancel_comes(task);
         return 0;
+    }
     anysync_future_unref(&task->future); /* its loop has ended, and so has the task */
     return ANYSYNC_DONE;
 }

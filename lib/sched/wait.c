@@ -86,7 +86,9 @@ static int task_sleep(
         return 0;
     if (deadline != ANYSYNC_FOREVER)
         asi_timer_arm(timers, &party->timer, deadline);
-    suspend(task, cancellable);
+    do /* others may wake it for reasons of their own: the close of a generator */
+        suspend(task, cancellable);
+    while (!party->arrived && !party->timed_out && !(cancellable && task->cancelled));
     asi_timer_disarm(timers, &party->timer);
     if (!party->arrived && !asi_waiter_disarm(&party->waiter)) {
         while (!party->arrived) /* its letter is on its way */
