@@ -10,12 +10,9 @@
  *           of a group                                cancel_of_a_group_by_the_job_that_opened_it
  *           of a loop                                 cancel_the_loop_of_a_waiter_and_wait
  *   nor one that an item, or a start, has ended     an_item_delivered_while_a_probe_is_on_its_way
- *                                                     a_child_that_started_while_a_probe_is_on_its_way
+ *                                        a_child_that_started_while_a_probe_is_on_its_way
  *   a close is not heard in a shield                a_close_is_not_heard_in_a_shield
  *     nor in the wait for a job's end                 a_close_does_not_part_a_body_from_its_job
- *   a token that moved is a way out beside a job    a_token_that_moved_beside_a_job
- *   a limiter lets former holders go                a_limiter_that_goes_lets_holders_go
- *   an abandoned task gets no token                 a_token_is_not_given_to_an_abandoned_task
  *   ordinary deadlocks are found                    found_...
  */
 #include "jobs.h"
@@ -43,7 +40,7 @@ static void end_executor(struct anysync_executor *executor)
     anysync_executor_unref(executor);
 }
 
-/* --- 1: cancel a task of another loop that waits for me, and wait for its end ------------------ */
+/* --- cancel a task of another loop that waits for me, and wait for its end -------------------- */
 
 ANYSYNC_COROUTINE(void, waits_for_it, (struct anysync_future *, it))
 {
@@ -120,7 +117,7 @@ TEST(cancel_of_a_group_by_the_job_that_opened_it)
     }
 }
 
-/* --- 2: a close breaks the shield of a generator's body ----------------------------------------- */
+/* --- a close breaks the shield of a generator's body ------------------------------------------ */
 
 static struct anysync_future *begun, *release;
 static int shielded = 1;
@@ -207,55 +204,7 @@ TEST(a_close_does_not_part_a_body_from_its_job)
     CHECK_EQ(closes_in_offload_run_here(), 0);
 }
 
-/* --- 3: a token that moved while a job had one --------------------------------------------------- */
-
-ANYSYNC_COROUTINE(void, gives_back, (struct anysync_limiter *, limiter))
-{
-    anysync_limiter_release(limiter);
-    return 0;
-}
-
-ANYSYNC_COROUTINE(int, wants, (struct anysync_limiter *, limiter))
-{
-    *result = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
-    if (!*result)
-        anysync_limiter_release(limiter);
-    return 0;
-}
-
-ANYSYNC_COROUTINE(void, moves_beside_a_job)
-{
-    struct anysync_limiter *limiter = new_limiter(2);
-    struct anysync_offload_options options = {.limiter = limiter};
-    struct {
-        struct watched *watched;
-        int status;
-    } argument = {&watched, 0};
-    struct anysync_future *job = NULL;
-    wants_future soon;
-    int result = -1;
-
-    CHECK_EQ(anysync_offload_start(&stubborn_function, &argument, &options, &job), 0);
-    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
-    CHECK_EQ(gives_back_await(limiter), 0);             /* another gives this task's token back */
-    CHECK_EQ(anysync_limiter_set_total(limiter, 1), 0); /* the job has the only one */
-    CHECK_EQ(lets_go_start(NULL), 0);
-    CHECK_EQ(wants_start(&soon, limiter), 0);
-    CHECK_EQ(wants_wait(&soon, &result, ANYSYNC_FOREVER), 0);
-    CHECK_EQ(result, 0);
-    wants_drop(&soon);
-    CHECK_EQ(anysync_future_wait(job, ANYSYNC_FOREVER), 0);
-    anysync_future_unref(job);
-    anysync_limiter_unref(limiter);
-    return 0;
-}
-
-TEST(a_token_that_moved_beside_a_job)
-{
-    CHECK_EQ(moves_beside_a_job_run_here(), 0);
-}
-
-/* --- 4: an item delivered while a probe is on its way ------------------------------------------- */
+/* --- an item delivered while a probe is on its way -------------------------------------------- */
 
 static atomic_bool spinning, yield_now, hold_loop, holding;
 static struct anysync_future *asker;
@@ -322,41 +271,15 @@ TEST(an_item_delivered_while_a_probe_is_on_its_way)
         end_executor(loops[i]);
 }
 
-/* --- 5: what a limiter keeps ------------------------------------------------------------------- */
+/* --- ordinary deadlocks that have to be found ------------------------------------------------- */
 
-static atomic_int reported;
-
-static void on_report(const char *task, const struct anysync_error *error, void *context)
+ANYSYNC_COROUTINE(int, wants, (struct anysync_limiter *, limiter))
 {
-    (void)task;
-    (void)error;
-    (void)context;
-    atomic_fetch_add(&reported, 1);
+    *result = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
+    if (!*result)
+        anysync_limiter_release(limiter);
+    return 0;
 }
-
-ANYSYNC_COROUTINE(void, acquires_and_fails, (struct anysync_limiter *, limiter))
-{
-    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
-    return -EIO;
-}
-
-/* The limiter goes with a reference to the task that acquired: it is never freed, and what nobody
- * saw of it is never reported. */
-TEST(a_limiter_that_goes_lets_holders_go)
-{
-    struct anysync_limiter *limiter = new_limiter(1);
-
-    anysync_set_error_hook(on_report, NULL);
-    CHECK_EQ(acquires_and_fails_start(NULL, limiter), 0);
-    while (figures(limiter).borrowed == 0)
-        nap();
-    CHECK_EQ(anysync_shutdown(ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
-    anysync_limiter_release(limiter);
-    anysync_limiter_unref(limiter);
-    CHECK_EQ(atomic_load(&reported), 1);
-}
-
-/* --- 6: ordinary deadlocks that have to be found ------------------------------------------------ */
 
 ANYSYNC_BLOCKING(int, job_wants, (struct anysync_limiter *, limiter))
 {
@@ -438,7 +361,7 @@ TEST(found_nested_run_in_a_body)
     consumes_nested_drop(&soon);
 }
 
-/* --- 7: a task that begins to wait while its cancel is on its way ------------------------------- */
+/* --- a task that begins to wait while its cancel is on its way -------------------------------- */
 
 ANYSYNC_COROUTINE(int, waits_late, (struct anysync_future *, it))
 {
@@ -483,35 +406,7 @@ TEST(a_wait_that_begins_with_a_cancel_on_its_way)
     end_executor(one);
 }
 
-/* --- 8: a token that is given to an abandoned task ---------------------------------------------- */
-
-ANYSYNC_COROUTINE(int, acquires_in_shield, (struct anysync_limiter *, limiter))
-{
-    struct anysync_scope shield;
-
-    anysync_shield_enter(&shield, ANYSYNC_FOREVER);
-    *result = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
-    return anysync_scope_exit(&shield, 0);
-}
-
-ANYSYNC_COROUTINE(void, leaves_one_behind, (struct anysync_limiter *, limiter))
-{
-    CHECK_EQ(acquires_in_shield_start(NULL, limiter), 0);
-    return anysync_yield();
-}
-
-/* (The loop of the thread ends with its root, and gives the other task its grace time.) */
-TEST(a_token_is_not_given_to_an_abandoned_task)
-{
-    struct anysync_limiter *limiter = new_limiter(1);
-
-    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
-    CHECK_EQ(leaves_one_behind_run_here(limiter), 0);
-    anysync_limiter_release(limiter);
-    CHECK_EQ(anysync_limiter_try_acquire(limiter), 0);
-}
-
-/* --- 9: a starter whose child has just said that it started ------------------------------------- */
+/* --- a starter whose child has just said that it started -------------------------------------- */
 
 ANYSYNC_COROUTINE(void, says_then_waits)
 {
@@ -577,7 +472,7 @@ TEST(a_child_that_started_while_a_probe_is_on_its_way)
         end_executor(loops[i]);
 }
 
-/* --- 10: as 1, but the whole loop is cancelled --------------------------------------------------- */
+/* --- as 1, but the whole loop is cancelled ---------------------------------------------------- */
 
 ANYSYNC_COROUTINE(int, stops_its_waiters_loop, (struct anysync_executor *, other),
         (struct anysync_future **, myself))
