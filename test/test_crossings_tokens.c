@@ -18,18 +18,13 @@ static void nap_ms(int ms)
         nap();
 }
 
-static struct anysync_executor *new_executor(void)
-{
-    struct anysync_executor *executor = NULL;
+static struct watched watched;
 
-    CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
-    return executor;
-}
-
-static void end_executor(struct anysync_executor *executor)
+ANYSYNC_BLOCKING(void, lets_go)
 {
-    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
-    anysync_executor_unref(executor);
+    nap_ms(50);
+    atomic_store(&watched.go_on, true);
+    return 0;
 }
 
 /* --- a token that moved while a job had one --------------------------------------------------- */
