@@ -30,7 +30,8 @@
  *   An open generator is a task of its executor: a shutdown that drains waits until it is closed.
  *
  * CANCEL, DEADLINES  A consumer that gives up loses nothing: the body goes on to its yield, and the
- *   next call of next gets that item.  Until then send and throw are -EBUSY.
+ *   next call of next gets that item.  Until then send and throw are -EBUSY.  (A consumer that is
+ *   abandoned within next, of a generator that reads ahead, keeps it -EBUSY for good.)
  *
  * CONTEXT VARIABLES  next, send and throw: the body goes on with the values its consumer has at
  *   that moment.  In the loops, with anysync_generator_step(), and when it reads ahead: with its
@@ -86,7 +87,8 @@ struct anysync_generator_function {
 
 /* All zero means defaults. */
 struct anysync_generator_options {
-    uint32_t read_ahead; /* how many items it may run ahead of its consumer; 0: lock step */
+    uint32_t read_ahead; /* how many items it may run ahead of its consumer; 0: lock step; the room
+                            for them is allocated at once */
     struct anysync_executor *executor; /* borrowed: where the body runs; NULL: see WHERE */
 };
 

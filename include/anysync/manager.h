@@ -127,8 +127,8 @@ ANYSYNC_API int anysync_manager_enter(
 ANYSYNC_API int anysync_manager_exit(
         struct anysync_manager *manager, int error, anysync_time deadline) ANYSYNC_MUST_CHECK;
 
-/* Free it.  One that was entered and not exited is cancelled, and waited for.  NULL is fine.
- * Returns NULL.  Any thread. */
+/* Free it.  One that was entered and not exited is cancelled, and waited for; a clean-up that takes
+ * longer than its exit waited goes on by itself.  NULL is fine.  Returns NULL.  Any thread. */
 ANYSYNC_API struct anysync_manager *anysync_manager_unref(struct anysync_manager *manager);
 
 // clang-format off

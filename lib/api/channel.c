@@ -120,11 +120,24 @@ static struct turn *take_turn(struct asi_list *queue, int status)
     return turn;
 }
 
+/* [lock] Whether somebody waits on QUEUE.  Those that were abandoned (a task that waits and is
+ * done) never will take anything. */
+static bool is_awaited(struct asi_list *queue)
+{
+    while (!asi_list_is_empty(queue)) {
+        struct turn *turn = asi_container_of(queue->next, struct turn, list);
+        if (!turn->party.task || !asi_cell_done(&turn->party.task->future.cell))
+            return true;
+        (void)take_turn(queue, -ECANCELED);
+    }
+    return false;
+}
+
 /* Send without waiting.  False: there is no room.  RET_SERVED: a receiver that got the item. */
 static bool send_now(struct anysync_channel *channel, const void *item, struct turn **ret_served)
 {
     *ret_served = NULL;
-    if (!asi_list_is_empty(&channel->receivers)) {
+    if (is_awaited(&channel->receivers)) {
         *ret_served = take_turn(&channel->receivers, 0);
         copy(channel, (*ret_served)->ret_item, item);
         return true;
@@ -139,7 +152,7 @@ static bool send_now(struct anysync_channel *channel, const void *item, struct t
 static bool recv_now(struct anysync_channel *channel, void *ret_item, struct turn **ret_served)
 {
     *ret_served = NULL;
-    bool sender = !asi_list_is_empty(&channel->senders);
+    bool sender = is_awaited(&channel->senders);
     if (channel->count > 0) {
         take(channel, ret_item);
         if (sender) {

@@ -173,7 +173,10 @@ struct anysync_manager *anysync_manager_unref(struct anysync_manager *manager)
 {
     if (!manager)
         return NULL;
-    anysync_generator_unref(manager->generator);
+    if (asi_flag_get(&manager->exited)) /* its clean-up may go on: it is not cancelled */
+        asi_relay_unref(manager->generator);
+    else
+        anysync_generator_unref(manager->generator);
     asi_free(manager);
     return NULL;
 }

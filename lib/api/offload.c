@@ -152,7 +152,7 @@ static int check_way_back(
     if (job && job->future.generation != asi_fork_generation)
         return asi_call_fails(
                 -EOWNERDEAD, "the loop belongs to the process this one was forked from");
-    if (job && !job->origin && job->epoch != 0)
+    if (job && job->origin_blocked)
         return asi_call_fails(-EDEADLK,
                 "the loop that %s would go back to is blocked until this job has ended: start the "
                 "job by anysync_await(), anysync_call() or anysync_offload()",
@@ -181,10 +181,11 @@ static int run_back(struct anysync_task *job, const struct anysync_function *fun
     task->scheduler = job->origin;
     task->epoch = job->epoch;
     if (asi_scheduler_post(job->origin, &task->letter)) {
-        if (asi_job_waits_for(task))
+        struct asi_way_back way = {.task = task};
+        if (asi_job_waits_for(&way))
             asi_task_ask_cancel(task, anysync_cancel_reason());
         error = asi_run_finish(world, task, ret_result, deadline, ASI_NS_PER_SECOND, NULL);
-        (void)asi_job_waits_for(NULL);
+        asi_job_waited(&way);
     } else {
         error = asi_call_fails(-ESHUTDOWN, gone_text, asi_task_name(task));
         anysync_future_unref(&task->future); /* the loop's reference */

@@ -123,6 +123,7 @@ void asi_job_run_here(struct anysync_task *task)
     task->job.outer = asi_local.job;
     task->origin = task->job.outer ? task->job.outer->origin : NULL;
     task->epoch = task->job.outer ? task->job.outer->epoch : 0;
+    task->origin_blocked = task->job.outer && task->job.outer->origin_blocked;
     asi_local.job = task;
     int status = call_body(task);
     asi_local.scope = scope;
@@ -140,16 +141,20 @@ static int no_thread(struct anysync_task *task, int error)
                              : anysync_error_text(error));
 }
 
-/* Where run_back of TASK goes.  An epoch without a loop says that it stands still. */
+/* Where run_back of TASK goes.  (If that stands still for a job that started this one, it may be
+ * free again by then; if not, the wait-for graph says so.) */
 static void set_origin(struct anysync_task *task, enum asi_origin origin)
 {
     struct asi_scheduler *here = asi_scheduler_here();
     struct anysync_task *job = asi_job_here();
 
+    if (here && here->generation != asi_fork_generation)
+        here = NULL;
+    if (job && job->future.generation != asi_fork_generation)
+        job = NULL; /* its loop is the parent's */
     task->origin = here ? here : job ? job->origin : NULL;
     task->epoch = here ? here->epoch : job ? job->epoch : 0;
-    if (here && origin == ASI_ORIGIN_BLOCKED)
-        task->origin = NULL;
+    task->origin_blocked = here && origin == ASI_ORIGIN_BLOCKED;
 }
 
 int asi_job_start(struct anysync_task *task, struct anysync_limiter *limiter,
@@ -186,9 +191,8 @@ void asi_job_launch(struct anysync_task *task)
     launching = &chain->next;
     while (chain) {
         struct anysync_task *each = asi_container_of(chain, struct anysync_task, letter);
-        struct asi_letter *next = chain->next;
-        chain = next; /* before the pool may tell others, which give tokens to yet others */
-        if (!next)
+        chain = chain->next;
+        if (!chain) /* before anything that may launch the next */
             launching = &chain;
         int error = asi_pool_give(each->job.pool, &each->letter);
         if (error)
@@ -201,26 +205,54 @@ void asi_job_launch(struct anysync_task *task)
 
 /* A cancel leaves its reason, then looks for `back` under the lock; the job sets `back` under the
  * lock, then looks for a reason.  So one of them sees the other's. */
-bool asi_job_waits_for(struct anysync_task *back)
+static struct anysync_task *known_job(void)
 {
     struct anysync_task *job = asi_job_here();
 
     while (!job->job.limiter && job->job.outer) /* the one that others know */
         job = job->job.outer;
+    return job;
+}
+
+bool asi_job_waits_for(struct asi_way_back *way)
+{
+    struct anysync_task *job = known_job();
+
     asi_lock_take(&lock);
-    job->back = back;
-    job->cancellable = back;
+    way->next = job->cancellable ? job->back : NULL;
+    way->asked = false;
+    job->back = way;
+    job->cancellable = true;
     asi_lock_give(&lock);
     return asi_job_asked();
 }
 
-/* What TASK, a job, waits for now, with a reference; or NULL. */
+void asi_job_waited(struct asi_way_back *way)
+{
+    struct anysync_task *job = known_job();
+    struct asi_way_back **at = &job->back;
+
+    asi_lock_take(&lock);
+    while (*at != way)
+        at = &(*at)->next;
+    *at = way->next;
+    job->cancellable = job->back;
+    asi_lock_give(&lock);
+}
+
+/* A task that TASK, a job, waits for now and that was not asked to end, with a reference; or NULL.
+ */
 static struct anysync_task *get_back(struct anysync_task *task)
 {
     asi_lock_take(&lock);
-    struct anysync_task *back = task->cancellable ? task->back : NULL;
-    if (back)
+    struct asi_way_back *way = task->cancellable ? task->back : NULL;
+    while (way && way->asked)
+        way = way->next;
+    struct anysync_task *back = way ? way->task : NULL;
+    if (back) {
+        way->asked = true;
         anysync_future_ref(&back->future);
+    }
     asi_lock_give(&lock);
     return back;
 }
@@ -233,8 +265,8 @@ int asi_job_ask_cancel(struct anysync_task *task, const char *reason)
     if (!task->job.limiter)
         return 0;
     if (!asi_limiter_withdraw(task->job.limiter, &task->job.claim)) {
-        struct anysync_task *back = get_back(task); /* it runs, or will look before it does */
-        if (back) {
+        struct anysync_task *back; /* it runs, or will look before it does */
+        while ((back = get_back(task))) {
             asi_task_ask_cancel(back, reason);
             anysync_future_unref(&back->future);
         }
@@ -266,11 +298,13 @@ struct anysync_limiter *asi_job_pause_slowly(void)
 
     asi_local.token = NULL;
     asi_limiter_give_back(limiter);
+    asi_pool_pause(known_job()->job.pool);
     return limiter;
 }
 
 void asi_job_resume_slowly(struct anysync_limiter *limiter)
 {
+    asi_pool_resume(known_job()->job.pool);
     asi_limiter_take_again(limiter);
     asi_local.token = limiter;
 }

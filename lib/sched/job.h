@@ -49,9 +49,18 @@ void asi_job_run_here(struct anysync_task *task);
 /* As asi_task_ask_cancel(). */
 int asi_job_ask_cancel(struct anysync_task *task, const char *reason);
 
-/* While this thread's job waits for BACK (borrowed), a cancel of the job is one of BACK too; NULL:
- * no more.  Returns whether the job was asked to end before. */
-bool asi_job_waits_for(struct anysync_task *back);
+/* A task that this thread's job waits for: on the stack of who waits.  (A job may have several: the
+ * coroutines of a loop in it.) */
+struct asi_way_back {
+    struct asi_way_back *next; /* [job lock] */
+    struct anysync_task *task; /* borrowed */
+    bool asked;                /* [job lock] */
+};
+
+/* From now until asi_job_waited(WAY), a cancel of this thread's job is one of WAY's task too.
+ * Returns whether the job was asked to end before. */
+bool asi_job_waits_for(struct asi_way_back *way);
+void asi_job_waited(struct asi_way_back *way);
 
 /* The job that this thread runs was asked to end, or one that called it.  NULL: no; otherwise the
  * reason, "" if none was given. */

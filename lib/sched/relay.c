@@ -531,10 +531,10 @@ struct anysync_generator *asi_relay_new(const struct anysync_generator_function 
         const void *argument, uint32_t read_ahead)
 {
     size_t item = rounded(function->item_size), sent = rounded(function->sent_size);
-    size_t places = read_ahead ? asi_ring_places(read_ahead) : 0;
+    size_t places = read_ahead && read_ahead <= UINT32_MAX / 2 ? asi_ring_places(read_ahead) : 0;
     size_t rest = rounded(function->argument_size) + 2 * item + 2 * sent;
 
-    if (places > (SIZE_MAX / 2 - rest) / (item + 1))
+    if (read_ahead > UINT32_MAX / 2 || places > (SIZE_MAX / 2 - rest) / (item + 1))
         return NULL;
     struct anysync_generator *self =
             asi_allocate_zero(rounded(sizeof(*self)) + rest + places * function->item_size);

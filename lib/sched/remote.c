@@ -27,13 +27,21 @@ static bool is_small(const struct anysync_generator *self)
     return self->function->item_size <= ASI_SMALL_ITEM;
 }
 
+/* [lock] The consumer that waits; one whose task was abandoned is forgotten. */
+static struct asi_consumer *consumer_of(struct asi_remote *remote)
+{
+    if (remote->consumer && asi_party_is_gone(&remote->consumer->party))
+        remote->consumer = NULL;
+    return remote->consumer;
+}
+
 /* Give the remote its answer.  Returns whether somebody was there to take it. */
 bool asi_remote_answer(struct anysync_generator *self, enum asi_advanced result, const void *item)
 {
     struct asi_remote *remote = &self->remote;
 
     asi_brief_take(&remote->lock);
-    struct asi_consumer *consumer = remote->consumer;
+    struct asi_consumer *consumer = consumer_of(remote);
     remote->consumer = NULL;
     remote->in_flight = false;
     asi_brief_give(&remote->lock);
@@ -59,7 +67,7 @@ bool asi_remote_is_there(struct anysync_generator *self)
     if (ASI_LIKELY(!self->remote_waits))
         return false;
     asi_brief_take(&remote->lock);
-    bool there = remote->consumer;
+    bool there = consumer_of(remote);
     if (!there)
         remote->in_flight = false;
     asi_brief_give(&remote->lock);
@@ -129,7 +137,7 @@ static enum asi_advanced enter_remote(struct anysync_generator *self, struct asi
     *ret_joined = remote->in_flight;
     if (!remote->kept)
         result = ASI_ADVANCED_OVER;
-    else if (remote->consumer)
+    else if (consumer_of(remote))
         result = ASI_ADVANCED_RUNNING;
     else if (remote->in_flight && advance->kind != ASI_ADVANCE_NEXT)
         result = ASI_ADVANCED_DUE;

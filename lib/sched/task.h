@@ -34,6 +34,7 @@ struct asi_coro;
 struct asi_scheduler;
 struct asi_scope;
 struct asi_vars;
+struct asi_way_back;
 
 enum asi_task_state {
     ASI_TASK_QUEUED,
@@ -83,7 +84,7 @@ struct anysync_task {
             struct asi_local_wait *local_wait; /* [loop] from its beginning: the wait it is in that
                                                   has no end of its own, or NULL */
         };
-        struct anysync_task *back; /* [job lock] of a job: there if `cancellable` */
+        struct asi_way_back *back; /* [job lock] of a job: there if `cancellable` */
     };
     const struct anysync_function *function; /* [const] */
     struct asi_scheduler *scheduler;         /* [const] after submission */
@@ -123,6 +124,7 @@ struct anysync_task {
     };
     struct asi_flag used; /* [atomic] of a task object: it was used */
     bool vars_given;      /* of a task object: it starts with a context that it was given */
+    bool origin_blocked;  /* [const] of a job: its loop stands still until it has ended */
 };
 
 /* Somebody who has to know of a task's end at once, on its loop's thread: hooked in before the task

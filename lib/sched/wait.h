@@ -75,6 +75,13 @@ int asi_party_wait(struct asi_party *party, uint32_t seen, anysync_time deadline
 int asi_party_wait_aimed(struct asi_party *party, uint32_t seen, anysync_time deadline,
         bool cancellable, const struct asi_aim *aim, bool *ret_extra);
 
+/* Whether PARTY is a task that was abandoned in its wait: it takes nothing any more.  (Its stack
+ * and its record stay.) */
+static inline bool asi_party_is_gone(const struct asi_party *party)
+{
+    return party->task && asi_cell_done(&party->task->future.cell);
+}
+
 /* One delivery, from any thread. */
 static inline void asi_party_deliver(struct asi_party *party)
 {

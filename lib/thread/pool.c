@@ -55,11 +55,13 @@ struct anysync_pool {
     struct asi_list idle;             /* [lock] threads, used last first */
     unsigned idle_count;              /* [lock] */
     unsigned threads;                 /* [lock] starting, working, idle, or told to end */
+    unsigned paused;                  /* [lock] of those that work: they wait, perhaps for others */
     bool looked_for;                  /* [lock] the first of the idle ones looks for work */
     bool called;                      /* [lock] a thread is on its way to the queue */
     bool closed;                      /* [lock] the last reference has gone */
     struct asi_letter *first, **last; /* [lock] queued work */
-    struct anysync_pool *next;        /* [lock] all pools */
+    struct asi_letter *own;    /* [lock] of it, what belongs to who starts the called thread */
+    struct anysync_pool *next; /* [lock] all pools */
 };
 
 struct asi_pool_thread {
@@ -105,8 +107,10 @@ static void in_child(void)
         asi_list_init(&pool->idle);
         pool->idle_count = 0;
         pool->threads = 0;
+        pool->paused = 0;
         pool->looked_for = false;
         pool->called = false;
+        pool->own = NULL;
         pool->first = NULL;
         pool->last = &pool->first;
     }
@@ -247,6 +251,8 @@ static struct asi_letter *dequeue(struct anysync_pool *pool) /* [lock] */
     struct asi_letter *work = pool->first;
 
     if (work) {
+        if (pool->own == work)
+            pool->own = NULL;
         pool->first = work->next;
         if (!pool->first)
             pool->last = &pool->first;
@@ -261,7 +267,7 @@ struct call {
 };
 
 /* [lock] See to it that somebody comes if there is work.  Go on with carry_out(), outside. */
-static struct call call_somebody(struct anysync_pool *pool)
+static struct call call_somebody(struct anysync_pool *pool, struct asi_letter *work)
 {
     struct call call = {.needed = pool->first && !pool->called};
 
@@ -269,8 +275,10 @@ static struct call call_somebody(struct anysync_pool *pool)
         return call;
     pool->called = true;
     call.thread = take_idle(pool);
-    if (!call.thread)
+    if (!call.thread) {
         pool->threads++;
+        pool->own = work;
+    }
     return call;
 }
 
@@ -283,12 +291,14 @@ static int do_without(struct anysync_pool *pool, struct asi_letter *work, int er
     struct asi_letter *lost = NULL;
 
     asi_lock_take(&lock);
+    bool mine = work && pool->own == work; /* else somebody has taken it, and perhaps ended it */
+    pool->own = NULL;
     pool->threads--;
     pool->called = false;
     struct asi_pool_thread *thread = take_idle(pool); /* there may be one by now */
     if (thread)
         pool->called = true;
-    if (thread || pool->threads > 0) {
+    if (thread || pool->threads > pool->paused) {
         error = 0;
     } else {
         lost = pool->first;
@@ -300,11 +310,11 @@ static int do_without(struct anysync_pool *pool, struct asi_letter *work, int er
         asi_waiter_deliver(&thread->waiter);
     while (lost) {
         struct asi_letter *next = lost->next;
-        if (lost != work)
+        if (!mine || lost != work)
             lost->deliver(lost, NULL);
         lost = next;
     }
-    return error;
+    return mine ? error : 0;
 }
 
 /* WORK: what the caller is responsible for; NULL: it works itself, and so cannot fail. */
@@ -333,7 +343,7 @@ int asi_pool_give(struct anysync_pool *pool, struct asi_letter *work)
         looking->given = work;
     } else {
         enqueue(pool, work);
-        call = call_somebody(pool);
+        call = call_somebody(pool, work);
     }
     asi_lock_give(&lock);
     if (looking) {
@@ -341,6 +351,23 @@ int asi_pool_give(struct anysync_pool *pool, struct asi_letter *work)
         return 0;
     }
     return carry_out(pool, call, work);
+}
+
+void asi_pool_pause(struct anysync_pool *pool)
+{
+    asi_lock_take(&lock);
+    pool->paused++;
+    struct call call = call_somebody(pool, NULL); /* who was to do it later does not come so soon */
+    asi_lock_give(&lock);
+    (void)carry_out(pool, call, NULL);
+}
+
+void asi_pool_resume(struct anysync_pool *pool)
+{
+    asi_lock_take(&lock);
+    if (pool->paused > 0) /* not in a child */
+        pool->paused--;
+    asi_lock_give(&lock);
 }
 
 /* --- threads ---------------------------------------------------------------------------------- */
@@ -368,7 +395,7 @@ void asi_pool_rest(struct asi_pool_thread *thread)
     thread->resting = true;
     asi_lock_take(&lock);
     take_or_rest(thread);
-    struct call call = call_somebody(thread->pool);
+    struct call call = call_somebody(thread->pool, NULL);
     asi_lock_give(&lock);
     (void)carry_out(thread->pool, call, NULL);
 }
@@ -434,7 +461,7 @@ static bool come(struct asi_pool_thread *thread)
             remove_from_all(pool);
     } else {
         take_or_rest(thread);
-        call = call_somebody(pool);
+        call = call_somebody(pool, NULL);
     }
     asi_lock_give(&lock);
     (void)carry_out(pool, call, NULL);

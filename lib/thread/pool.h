@@ -49,6 +49,10 @@ int asi_pool_give(struct anysync_pool *pool, struct asi_letter *work);
  * begins when this one has returned. */
 void asi_pool_rest(struct asi_pool_thread *thread);
 
+/* Around a wait in a piece of work: its thread will not take what is queued meanwhile. */
+void asi_pool_pause(struct anysync_pool *pool);
+void asi_pool_resume(struct anysync_pool *pool);
+
 /* How many threads POOL has now, and how many of them have nothing to do. */
 void asi_pool_count(struct anysync_pool *pool, unsigned *ret_threads, unsigned *ret_idle);
 
