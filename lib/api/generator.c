@@ -63,6 +63,7 @@ int anysync_generator_new(const struct anysync_generator_function *function, con
         asi_relay_discard(self);
         return error;
     }
+    self->home = self->task->scheduler;
     self->iterator = (struct anysync_iterator){next_of, close_of};
     *ret_generator = self;
     return 0;

@@ -111,7 +111,7 @@ void asi_ahead_over(struct anysync_generator *self)
 /* The ring said that the body has to be woken. */
 static void wake_body(struct anysync_generator *self)
 {
-    struct asi_scheduler *scheduler = self->task->scheduler;
+    struct asi_scheduler *scheduler = self->home;
 
     if (scheduler == asi_scheduler_here()) {
         go_on(self);

@@ -397,7 +397,7 @@ int asi_relay_advance(struct anysync_generator *self, struct asi_advance *advanc
     else {
         if (!advance->keep_values)
             advance->vars = asi_vars_capture();
-        if (here == self->task->scheduler)
+        if (here == self->home)
             result = advance_here(self, advance, ret_item, deadline, &error);
         else
             result = asi_remote_advance(self, advance, ret_item, deadline, &error);
@@ -427,7 +427,7 @@ static inline bool is_usual(
 
     /* The loop is asked first: only on its thread may the rest be read.  (Or on that of a later
      * loop in the same scheduler; then the task has ended, and its phase says no.) */
-    return seeking && task->scheduler == seeking->scheduler && self->phase == ASI_RELAY_YIELDED &&
+    return seeking && self->home == seeking->scheduler && self->phase == ASI_RELAY_YIELDED &&
            !self->reads_ahead && !self->item_ready && !self->seeker && !self->remote_waits &&
            !seeking->cancelled && !seeking->scoped && self->generation == asi_fork_generation &&
            (keep_values || (!task->vars && !seeking->vars));
@@ -488,13 +488,13 @@ void asi_relay_ask_close(struct anysync_generator *self)
 {
     if (asi_flag_raise(&self->closed) || asi_relay_is_over(self))
         return;
-    if (self->task->scheduler == asi_scheduler_here()) {
+    if (self->home == asi_scheduler_here()) {
         close_here(self);
         return;
     }
     self->close_letter.deliver = deliver_close;
     asi_relay_ref(self);
-    if (!asi_scheduler_post(self->task->scheduler, &self->close_letter))
+    if (!asi_scheduler_post(self->home, &self->close_letter))
         asi_relay_unref(self); /* its loop has ended, and so has the task */
 }
 

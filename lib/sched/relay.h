@@ -108,30 +108,33 @@ struct asi_ahead {
     bool owed;                /* [loop] that letter is on its way */
 };
 
+/* The first line is what consumers on other threads read, and never changes; then the loop's. */
 struct anysync_generator {
     struct anysync_iterator iterator;                  /* first */
     const struct anysync_generator_function *function; /* [const] */
     struct anysync_task *task;                         /* [const] a reference of the relay's */
+    struct asi_scheduler *home;                        /* [const] since it was opened: its task's */
     void *argument;                                    /* [const] the copy of it */
     uint32_t generation;                               /* [const] of the process that made it */
     bool reads_ahead;                                  /* [const] */
-    enum asi_relay_phase phase;                        /* [loop] */
-    bool asked;                                        /* [loop] the body shall go on */
-    bool closing;                                      /* [loop] */
-    bool item_ready;                                   /* [loop], when over [lock]: in the slot */
-    bool crowded;                                      /* [loop] the body waits for the slot */
-    bool room;                                         /* [loop] it was emptied */
-    bool remote_waits;                                 /* [loop] the answer is for the remote */
-    bool told;                                         /* [lock] how it ended was told */
-    enum asi_advance_kind kind;                        /* [loop] what it was asked */
-    int thrown;                                        /* [loop] the code */
-    struct asi_error *thrown_error;                    /* [loop] owned */
-    struct asi_seeker *seeker;                         /* [loop] */
+    struct asi_flag closed;                            /* [atomic] somebody closed it */
     void *slot;                                        /* [loop] item_size bytes */
-    void *sent;                                        /* [loop] sent_size bytes */
+
+    _Alignas(64) enum asi_relay_phase phase; /* [loop] */
+    bool asked;                              /* [loop] the body shall go on */
+    bool closing;                            /* [loop] */
+    bool item_ready;                         /* [loop], when over [lock]: in the slot */
+    bool crowded;                            /* [loop] the body waits for the slot */
+    bool room;                               /* [loop] it was emptied */
+    bool remote_waits;                       /* [loop] the answer is for the remote */
+    bool told;                               /* [lock] how it ended was told */
+    enum asi_advance_kind kind;              /* [loop] what it was asked */
+    int thrown;                              /* [loop] the code */
+    struct asi_error *thrown_error;          /* [loop] owned */
+    struct asi_seeker *seeker;               /* [loop] */
+    void *sent;                              /* [loop] sent_size bytes */
     struct asi_task_hook hook;
     struct asi_refs refs;
-    struct asi_flag closed; /* [atomic] somebody closed it */
     struct asi_letter close_letter;
     struct asi_remote remote;
     struct asi_ahead ahead; /* set up if reads_ahead */

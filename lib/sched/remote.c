@@ -160,7 +160,7 @@ static bool send_request(struct anysync_generator *self, struct asi_advance *adv
         remote->advance.value = remote->sent;
     }
     remote->letter.deliver = deliver_request;
-    if (!asi_scheduler_post(self->task->scheduler, &remote->letter))
+    if (!asi_scheduler_post(self->home, &remote->letter))
         return false;
     *advance = (struct asi_advance){.kind = ASI_ADVANCE_NEXT}; /* the letter's now */
     return true;
