@@ -294,6 +294,7 @@ static int spawn(struct anysync_group *group, const struct anysync_function *fun
     struct anysync_task *task = asi_task_make(function, argument, refs);
     if (!task)
         return -ENOMEM;
+    bool is_job = task->future.is_job; /* once it has begun, the task may be gone */
     struct asi_child *child = asi_recycle_take(ASI_RECYCLE_RECORD);
     int error = child ? 0 : asi_call_fails(-ENOMEM, "no memory for a child of a group");
     if (child) {
@@ -307,7 +308,7 @@ static int spawn(struct anysync_group *group, const struct anysync_function *fun
         asi_lock_take(&group->lock);
         error = join(group, child, &refs);
         asi_lock_give(&group->lock);
-        if (!error && task->future.is_job)
+        if (!error && is_job)
             error = start_job(group, child, &refs);
     }
     if (!error) {

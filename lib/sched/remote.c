@@ -10,8 +10,8 @@
  * nothing shared any more.
  *
  * The letter has one reference to the relay for all its journeys (`kept`).  It goes when the body
- * has ended and no letter is out; or with the letter that comes after the end, or cannot be sent
- * any more.  From then on nobody sends one.
+ * has ended and no request is in flight: as the body ends, as the last letter is answered, or when
+ * it cannot be sent any more.  From then on nobody sends one.
  */
 #include "sched/relay.h"
 
@@ -75,40 +75,6 @@ bool asi_remote_is_there(struct anysync_generator *self)
     return there;
 }
 
-/* No letter is sent from now on; its reference is the caller's to drop. */
-static enum asi_advanced keep_no_more(struct anysync_generator *self)
-{
-    asi_brief_take(&self->remote.lock);
-    self->remote.kept = false;
-    asi_brief_give(&self->remote.lock);
-    return ASI_ADVANCED_OVER;
-}
-
-static void deliver_request(struct asi_letter *letter, void *receiver)
-{
-    struct anysync_generator *self =
-            asi_container_of(letter, struct anysync_generator, remote.letter);
-    struct asi_advance *advance = &self->remote.advance;
-    enum asi_advanced result;
-
-    (void)receiver;
-    /* Over: perhaps it is a loop that was opened later that has the letter. */
-    bool over = asi_relay_is_over(self);
-    if (over)
-        result = keep_no_more(self);
-    else if (self->seeker)
-        result = ASI_ADVANCED_RUNNING;
-    else
-        result = asi_relay_start(self, advance);
-    asi_relay_drop(advance);
-    if (result == ASI_ADVANCED_LATER)
-        self->remote_waits = true;
-    else if (asi_remote_answer(self, result, self->slot) && result == ASI_ADVANCED_ITEM)
-        asi_relay_take_slot(self);
-    if (over)
-        asi_relay_unref(self);
-}
-
 /* The body has ended: let go of the letter's reference, unless a letter is out. */
 void asi_remote_over(struct anysync_generator *self)
 {
@@ -121,6 +87,29 @@ void asi_remote_over(struct anysync_generator *self)
     asi_brief_give(&remote->lock);
     if (drop)
         asi_relay_unref(self);
+}
+
+static void deliver_request(struct asi_letter *letter, void *receiver)
+{
+    struct anysync_generator *self =
+            asi_container_of(letter, struct anysync_generator, remote.letter);
+    struct asi_advance *advance = &self->remote.advance;
+    enum asi_advanced result;
+
+    (void)receiver;
+    if (asi_relay_is_over(self)) /* perhaps a loop that was opened later has the letter */
+        result = ASI_ADVANCED_OVER;
+    else if (self->seeker)
+        result = ASI_ADVANCED_RUNNING;
+    else
+        result = asi_relay_start(self, advance);
+    asi_relay_drop(advance);
+    if (result == ASI_ADVANCED_LATER)
+        self->remote_waits = true;
+    else if (asi_remote_answer(self, result, self->slot) && result == ASI_ADVANCED_ITEM)
+        asi_relay_take_slot(self);
+    if (asi_relay_is_over(self)) /* now, or before */
+        asi_remote_over(self);
 }
 
 /* --- the consumer's side ---------------------------------------------------------------------- */
