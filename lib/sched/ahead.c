@@ -33,7 +33,7 @@ void asi_ahead_init(struct anysync_generator *self, uint32_t read_ahead, char *i
     self->ahead.items = items;
 }
 
-enum { LINGER = 16 };
+enum { LINGER = 32 };
 
 /* --- the body's side -------------------------------------------------------------------------- */
 

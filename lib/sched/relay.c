@@ -30,7 +30,7 @@ static inline __attribute__((always_inline)) int wait_quickly(
         struct anysync_task *task, const bool *woken, struct anysync_task *other)
 {
     struct asi_scheduler *scheduler = task->scheduler;
-    int saved = errno;
+    int saved = *scheduler->errno_at;
 
     task->cancellable = true;
     if (ASI_LIKELY(other))
@@ -40,7 +40,7 @@ static inline __attribute__((always_inline)) int wait_quickly(
     while (ASI_UNLIKELY(!*woken && !task->cancelled))
         asi_scheduler_suspend(scheduler);
     task->cancellable = false;
-    errno = saved;
+    *scheduler->errno_at = saved;
     return *woken ? 0 : -ECANCELED;
 }
 

@@ -314,7 +314,7 @@ void asi_scheduler_suspend(struct asi_scheduler *scheduler)
 {
     struct anysync_task *task = scheduler->current;
     struct asi_coro *self = asi_coro_running;
-    int saved = errno;
+    int saved = *scheduler->errno_at;
 
     task->coro = self;
     if (task->state == ASI_TASK_RUNNING) {
@@ -330,7 +330,7 @@ void asi_scheduler_suspend(struct asi_scheduler *scheduler)
     scheduler->current = task;
     task->coro = NULL;
     task->state = ASI_TASK_RUNNING;
-    errno = saved; /* other tasks of this thread have had it meanwhile */
+    *scheduler->errno_at = saved; /* other tasks of this thread have had it meanwhile */
 }
 
 void asi_scheduler_yield(struct asi_scheduler *scheduler)
@@ -484,6 +484,7 @@ static void abandon_rest(struct asi_scheduler *scheduler)
 static void enter(struct asi_scheduler *scheduler)
 {
     asi_local.scheduler = scheduler;
+    scheduler->errno_at = &errno;
     scheduler->generation = asi_fork_generation;
     asi_coro_init_host(&scheduler->host);
     if (!asi_local.fault_stack) {
