@@ -20,22 +20,11 @@
  *       the inner group ends before the outer       i4_the_inner_group_ends_first
  *   I6  a plain thread                              all that run EVERYWHERE
  */
-#include "worlds.h"
+#include "groups.h"
 
 #include <errno.h>
 
-static int begun, ended;
 static struct anysync_future *gate;
-
-/* The group of the test that runs. */
-static struct anysync_group *open_group(void)
-{
-    struct anysync_group *group = NULL;
-
-    begun = ended = 0;
-    CHECK_EQ(anysync_group_open(&group), 0);
-    return group;
-}
 
 ANYSYNC_COROUTINE(int, passes, (int, value))
 {
@@ -54,14 +43,6 @@ ANYSYNC_COROUTINE(int, sleeps)
     CHECK_EQ(again, error);
     ended++;
     return error;
-}
-
-ANYSYNC_COROUTINE(int, gives, (int, value))
-{
-    begun++;
-    ended++;
-    *result = value;
-    return 0;
 }
 
 ANYSYNC_COROUTINE(int, fails, (int, code))

@@ -19,24 +19,12 @@
  *
  * No memory, and races: test_groups_races.c.
  */
+#include "groups.h"
 #include "stage.h"
-#include "worlds.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <unistd.h>
-
-static atomic_int begun, ended;
-
-static struct anysync_group *open_group(void)
-{
-    struct anysync_group *group = NULL;
-
-    atomic_store(&begun, 0);
-    atomic_store(&ended, 0);
-    CHECK_EQ(anysync_group_open(&group), 0);
-    return group;
-}
 
 ANYSYNC_COROUTINE(int, sleeps)
 {
@@ -59,14 +47,6 @@ ANYSYNC_COROUTINE(int, ignores_it, (int, value))
 ANYSYNC_COROUTINE(int, fails, (int, code))
 {
     return anysync_fail(code, "failed with %d", code);
-}
-
-ANYSYNC_COROUTINE(int, gives, (int, value))
-{
-    begun++;
-    ended++;
-    *result = value;
-    return 0;
 }
 
 /* --- deadlines and cancels -------------------------------------------------------------------- */

@@ -9,22 +9,10 @@
  *   a start and its deadline                       i5_stress_start_races_with_its_deadline
  */
 #include "fault.h"
-#include "worlds.h"
+#include "groups.h"
 
 #include <errno.h>
 #include <stdatomic.h>
-
-static atomic_int begun, ended;
-
-static struct anysync_group *open_group(void)
-{
-    struct anysync_group *group = NULL;
-
-    atomic_store(&begun, 0);
-    atomic_store(&ended, 0);
-    CHECK_EQ(anysync_group_open(&group), 0);
-    return group;
-}
 
 ANYSYNC_COROUTINE(int, sleeps)
 {
@@ -37,14 +25,6 @@ ANYSYNC_COROUTINE(int, sleeps)
 ANYSYNC_COROUTINE(int, fails, (int, code))
 {
     return anysync_fail(code, "failed with %d", code);
-}
-
-ANYSYNC_COROUTINE(int, gives, (int, value))
-{
-    begun++;
-    ended++;
-    *result = value;
-    return 0;
 }
 
 /* --- no memory -------------------------------------------------------------------------------- */

@@ -8,20 +8,9 @@
  *   a word that nobody waits for                   i5_started_without_a_starter_does_nothing
  *   a starter that gives up ends the child         i5_a_starter_that_gives_up_ends_the_child
  */
-#include "worlds.h"
+#include "groups.h"
 
 #include <errno.h>
-
-static int begun, ended;
-
-static struct anysync_group *open_group(void)
-{
-    struct anysync_group *group = NULL;
-
-    begun = ended = 0;
-    CHECK_EQ(anysync_group_open(&group), 0);
-    return group;
-}
 
 ANYSYNC_COROUTINE(int, sleeps)
 {
@@ -31,14 +20,6 @@ ANYSYNC_COROUTINE(int, sleeps)
     CHECK_EQ(again, error);
     ended++;
     return error;
-}
-
-ANYSYNC_COROUTINE(int, gives, (int, value))
-{
-    begun++;
-    ended++;
-    *result = value;
-    return 0;
 }
 
 ANYSYNC_COROUTINE(int, fails, (int, code))

@@ -16,35 +16,9 @@
  *   --  misuse                                      exit_says_what_is_wrong
  *       dropped between enter and exit              a_manager_that_is_dropped_cleans_up
  */
-#include "worlds.h"
+#include "managers.h"
 
 #include <errno.h>
-
-static int entered, exited, told;
-static int exit_code; /* what the clean-up returns; 1: what it was told */
-static char told_message[64];
-
-ANYSYNC_CONTEXT_MANAGER(int, lent, (int, value))
-{
-    int error;
-
-    entered++;
-    if (value < 0)
-        return anysync_fail(-ENOENT, "no value %d", value);
-    error = lent_yield(value);
-    told = error;
-    snprintf(told_message, sizeof(told_message), "%s", error ? anysync_last_error()->message : "");
-    exited++;
-    if (exit_code == 1)
-        return error;
-    return exit_code ? anysync_fail(exit_code, "the clean-up failed") : 0;
-}
-
-static void start_afresh(void)
-{
-    entered = exited = told = 0;
-    exit_code = 1;
-}
 
 static void check_value(void)
 {

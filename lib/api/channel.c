@@ -126,7 +126,7 @@ static bool is_awaited(struct asi_list *queue)
 {
     while (!asi_list_is_empty(queue)) {
         struct turn *turn = asi_container_of(queue->next, struct turn, list);
-        if (!turn->party.task || !asi_cell_done(&turn->party.task->future.cell))
+        if (!asi_party_is_gone(&turn->party))
             return true;
         (void)take_turn(queue, -ECANCELED);
     }

@@ -174,7 +174,7 @@ static struct asi_list *grant(struct anysync_limiter *limiter)
         take_off(limiter, claim);
         struct in_line *place =
                 claim->party ? asi_container_of(claim, struct in_line, claim) : NULL;
-        if (place && place->who && asi_cell_done(&place->who->future.cell))
+        if (place && asi_party_is_gone(&place->party))
             continue; /* it was abandoned in its wait */
         limiter->borrowed++;
         if (place)

@@ -532,7 +532,7 @@ struct anysync_generator *asi_relay_new(const struct anysync_generator_function 
 {
     size_t item = rounded(function->item_size), sent = rounded(function->sent_size);
     size_t places = read_ahead && read_ahead <= UINT32_MAX / 2 ? asi_ring_places(read_ahead) : 0;
-    size_t rest = rounded(function->argument_size) + 2 * item + 2 * sent;
+    size_t rest = rounded(function->argument_size) + item + 2 * sent;
 
     if (read_ahead > UINT32_MAX / 2 || places > (SIZE_MAX / 2 - rest) / (item + 1))
         return NULL;
