@@ -20,6 +20,7 @@
  *   a generator whose consumer it waits for           a_body_that_waits_for_its_consumer
  *                                                     a_remote_body_that_waits_for_its_consumer
  *   a job whose loop is blocked by it                 a_job_and_its_blocked_loop
+ *   jobs that run, and wait for, each other           stress_two_jobs_that_wait_for_each_other
  */
 #include "worlds.h"
 
@@ -521,4 +522,42 @@ ANYSYNC_COROUTINE(void, blocks_the_worker)
 TEST(a_job_and_its_blocked_loop)
 {
     CHECK_EQ(blocks_the_worker_run(), 0);
+}
+
+enum { MOST_JOBS = 1000 };
+
+static struct anysync_future *first_jobs[MOST_JOBS]; /* kept: a second may look late */
+static struct anysync_future *first_known;
+
+ANYSYNC_BLOCKING(void, waits_for_the_first, (struct anysync_future *, first))
+{
+    int error = anysync_future_wait(first, ANYSYNC_FOREVER);
+
+    CHECK(error == 0 || error == -EDEADLK); /* 0: the first was told, and has ended */
+    return 0;
+}
+
+ANYSYNC_BLOCKING(void, runs_the_second, (struct anysync_future **, myself))
+{
+    pass_gate(first_known);
+    int error = anysync_run(&waits_for_the_first_function,
+            &(struct waits_for_the_first_arguments){*myself}, NULL, ANYSYNC_FOREVER);
+
+    CHECK(error == 0 || error == -EDEADLK);
+    return 0;
+}
+
+TEST(stress_two_jobs_that_wait_for_each_other)
+{
+    long count = test_scaled(100);
+
+    for (long i = 0; i < count && i < MOST_JOBS; i++) {
+        runs_the_second_future soon;
+        first_known = new_gate();
+        CHECK_EQ(runs_the_second_start(&soon, &first_jobs[i]), 0);
+        first_jobs[i] = soon.future;
+        open_gate(first_known);
+        CHECK_EQ(runs_the_second_wait(&soon, ANYSYNC_FOREVER), 0);
+        anysync_future_unref(first_known);
+    }
 }

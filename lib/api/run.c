@@ -61,9 +61,9 @@ int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_re
     if (!error)
         return asi_future_collect(future, ret_result);
     asi_task_ask_cancel(task, why_cancelled(error));
-    /* In a deadlock the task's thread may be blocked until this call returns: then it cannot end,
-     * and will not begin. */
-    if (error == -EDEADLK && asi_graph_is_blocked(task->scheduler))
+    /* In a deadlock the task's thread may be blocked until this call returns, as a job's is: then
+     * it cannot end, and will not begin. */
+    if (error == -EDEADLK && (task->future.is_job || asi_graph_is_blocked(task->scheduler)))
         grace_ns = 0;
     bool gone = asi_wait_out(world, future, asi_clock_after(anysync_now(), grace_ns));
     if (ret_abandoned)
