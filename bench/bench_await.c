@@ -13,7 +13,6 @@
 #include "floor.h"
 
 #include <anysync.h>
-#include <event2/event.h>
 
 #ifndef FLOOR_HAS_SWITCH
 #define floor_awaits NULL
@@ -93,38 +92,9 @@ static int64_t ours_yield(int64_t count)
 
 /* --- by hand ---------------------------------------------------------------------------------- */
 
-static struct event *events[2]; /* each activates the other */
-static int64_t left;            /* callbacks to go */
-
-static void on_event(evutil_socket_t fd, short what, void *argument)
-{
-    (void)fd;
-    (void)what;
-    if (--left > 0)
-        event_active(*(struct event **)argument, EV_TIMEOUT, 0);
-}
-
-static int64_t callbacks(int64_t count)
-{
-    struct event_base *base = by_hand_base_new();
-    int64_t start;
-
-    for (int i = 0; i < 2; i++)
-        events[i] = event_new(base, -1, 0, on_event, &events[1 - i]);
-    left = count;
-    start = bench_now_ns();
-    event_active(events[0], EV_TIMEOUT, 0);
-    event_base_loop(base, 0);
-    start = bench_now_ns() - start;
-    for (int i = 0; i < 2; i++)
-        event_free(events[i]);
-    event_base_free(base);
-    return start;
-}
-
 static int64_t hand_await(int64_t count)
 {
-    return callbacks(count * 2); /* the child, and the parent again */
+    return by_hand_callbacks(count * 2); /* the child, and the parent again */
 }
 
 static double sixty(const double *medians)
@@ -147,7 +117,7 @@ const struct bench_row bench_rows[] = {
                 .limit = sixty},
         {.key = "W5",
                 .work = "W5 yield",
-                .run = {ours_yield, callbacks, floor_yields},
+                .run = {ours_yield, by_hand_callbacks, floor_yields},
                 .target = "25",
                 .limit = twenty_five},
 };

@@ -15,7 +15,6 @@
 #include "floor.h"
 
 #include <anysync.h>
-#include <event2/event.h>
 
 #ifdef FLOOR_HAS_SWITCH
 static int64_t floor_item(int64_t count)
@@ -173,33 +172,9 @@ static int64_t hand_ahead(int64_t count)
     return start;
 }
 
-static struct event *events[2]; /* each activates the other */
-static int64_t left;            /* callbacks to go */
-
-static void on_event(evutil_socket_t fd, short what, void *argument)
-{
-    (void)fd;
-    (void)what;
-    if (--left > 0)
-        event_active(*(struct event **)argument, EV_TIMEOUT, 0);
-}
-
 static int64_t hand_loop(int64_t count)
 {
-    struct event_base *base = by_hand_base_new();
-    int64_t start;
-
-    for (int i = 0; i < 2; i++)
-        events[i] = event_new(base, -1, 0, on_event, &events[1 - i]);
-    left = count * 2;
-    start = bench_now_ns();
-    event_active(events[0], EV_TIMEOUT, 0);
-    event_base_loop(base, 0);
-    start = bench_now_ns() - start;
-    for (int i = 0; i < 2; i++)
-        event_free(events[i]);
-    event_base_free(base);
-    return start;
+    return by_hand_callbacks(count * 2); /* one side, and the other */
 }
 
 static double one_and_a_half_runs(const double *medians)

@@ -147,3 +147,32 @@ struct event_base *by_hand_base_new(void)
     bench_check(base == NULL, "event_base_new_with_config");
     return base;
 }
+
+static struct event *events[2]; /* each activates the other */
+static int64_t left;            /* callbacks to go */
+
+static void on_event(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    if (--left > 0)
+        event_active(*(struct event **)argument, EV_TIMEOUT, 0);
+}
+
+int64_t by_hand_callbacks(int64_t count)
+{
+    struct event_base *base = by_hand_base_new();
+    int64_t start;
+
+    for (int i = 0; i < 2; i++)
+        events[i] = event_new(base, -1, 0, on_event, &events[1 - i]);
+    left = count;
+    start = bench_now_ns();
+    event_active(events[0], EV_TIMEOUT, 0);
+    event_base_loop(base, 0);
+    start = bench_now_ns() - start;
+    for (int i = 0; i < 2; i++)
+        event_free(events[i]);
+    event_base_free(base);
+    return start;
+}

@@ -61,4 +61,7 @@ int by_hand_run(struct by_hand_loop *loop, int (*body)(void *argument), void *ar
 /* A base of one thread: no locks, as its programmer knows that no other touches it. */
 struct event_base *by_hand_base_new(void);
 
+/* How many ns COUNT callbacks take on one loop, where two events activate each other in turn. */
+int64_t by_hand_callbacks(int64_t count);
+
 #endif

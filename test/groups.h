@@ -28,4 +28,21 @@ ANYSYNC_COROUTINE(int, gives, (int, value))
     return 0;
 }
 
+ANYSYNC_COROUTINE(int, sleeps)
+{
+    begun++;
+    int error = anysync_sleep(ANYSYNC_FOREVER);
+    int again = anysync_yield(); /* its clean-up takes a while */
+    CHECK_EQ(again, error);
+    ended++;
+    return error;
+}
+
+ANYSYNC_COROUTINE(int, fails, (int, code))
+{
+    begun++;
+    ended++;
+    return anysync_fail(code, "failed with %d", code);
+}
+
 #endif

@@ -35,23 +35,6 @@ ANYSYNC_COROUTINE(int, passes, (int, value))
     return error;
 }
 
-ANYSYNC_COROUTINE(int, sleeps)
-{
-    begun++;
-    int error = anysync_sleep(ANYSYNC_FOREVER);
-    int again = anysync_yield(); /* its clean-up takes a while */
-    CHECK_EQ(again, error);
-    ended++;
-    return error;
-}
-
-ANYSYNC_COROUTINE(int, fails, (int, code))
-{
-    begun++;
-    ended++;
-    return anysync_fail(code, "failed with %d", code);
-}
-
 /* What a cancelled child has to say at its end. */
 ANYSYNC_COROUTINE(int, fails_when_cancelled, (int, code))
 {

@@ -26,14 +26,6 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-ANYSYNC_COROUTINE(int, sleeps)
-{
-    begun++;
-    int error = anysync_sleep(ANYSYNC_FOREVER);
-    ended++;
-    return error;
-}
-
 ANYSYNC_COROUTINE(int, ignores_it, (int, value))
 {
     begun++;
@@ -42,11 +34,6 @@ ANYSYNC_COROUTINE(int, ignores_it, (int, value))
     ended++;
     *result = value;
     return 0;
-}
-
-ANYSYNC_COROUTINE(int, fails, (int, code))
-{
-    return anysync_fail(code, "failed with %d", code);
 }
 
 /* --- deadlines and cancels -------------------------------------------------------------------- */

@@ -14,19 +14,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-ANYSYNC_COROUTINE(int, sleeps)
-{
-    begun++;
-    int error = anysync_sleep(ANYSYNC_FOREVER);
-    ended++;
-    return error;
-}
-
-ANYSYNC_COROUTINE(int, fails, (int, code))
-{
-    return anysync_fail(code, "failed with %d", code);
-}
-
 /* --- no memory -------------------------------------------------------------------------------- */
 
 /* Returns the first error of any call; all that was made is gone by then. */
