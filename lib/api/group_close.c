@@ -184,7 +184,7 @@ static void drop_all(struct anysync_future **futures, size_t count)
 static ASI_REAL_FRAME int wait_once(
         struct anysync_group *group, anysync_time deadline, bool cancellable)
 {
-    struct asi_aim aim = {.all = true, .hidden = true};
+    struct asi_aim aim = {.all = true, .hidden = true, .patient = true};
     struct anysync_future **futures;
     struct asi_party party;
     bool extra;
@@ -210,7 +210,8 @@ static void end_and_cut(
         asi_group_cut(group);
 }
 
-/* The wait could never end: a child waits for the opener.  It is the opener's failure. */
+/* The wait could never end: a child waits for the opener, in a way that only a cancel can end.  It
+ * is the opener's failure.  (A child whose wait can be answered has been: it is that one's.) */
 static void note_deadlock(struct anysync_group *group, struct own *own)
 {
     if (own->code == 0) {

@@ -48,7 +48,9 @@
  *
  * WHO GETS IT  Who closes the cycle; if a probe found it, the initiator, by one more delivery to
  *   its party.  A blocked thread passes it on to the wait that leads back to it: the nested task
- *   that waits for its ancestor's loop is the one that has to do otherwise.
+ *   that waits for its ancestor's loop is the one that has to do otherwise.  So does who will wait
+ *   on whatever happens: a group's close, which its children's waits for the opener lead back to,
+ *   and waits that nothing cuts (firm).  They look again then: there may be more that lead back.
  *
  * CHECKED BY  test/test_deadlock.c, test/test_deadlock_threads.c
  */
@@ -162,19 +164,28 @@ static void give_lock(void)
 
 /* --- looking around --------------------------------------------------------------------------- */
 
-/* [lock] EDGE, or the one that leads back to it if it blocks a thread, ends with -EDEADLK: the walk
- * has come back.  Returns whether it is EDGE; the other one is told. */
+static bool look_around(struct asi_edge *edge);
+
+/* [lock] EDGE ends with -EDEADLK, or those that lead back to it if it blocks a thread, or is
+ * patient: the walk has come back.  Returns whether it is EDGE; the others are told. */
 static bool doom(struct asi_edge *edge)
 {
-    bool other = edge->loop && walk.last && walk.last != edge;
-    struct asi_edge *victim = other ? walk.last : edge;
+    for (;;) {
+        bool gives_way = edge->loop || edge->aim.patient || edge->firm;
+        bool other = gives_way && walk.last && walk.last != edge;
+        struct asi_edge *victim = other ? walk.last : edge;
 
-    victim->doomed = true;
-    victim->error = asi_path_error(&walk.path, other ? walk.last_at : 0);
-    cuts++;
-    if (other)
+        if (victim->firm)
+            return false; /* there is nobody who could be told */
+        victim->doomed = true;
+        victim->error = asi_path_error(&walk.path, other ? walk.last_at : 0);
+        cuts++;
+        if (!other)
+            return true;
         asi_waiter_deliver(victim->waiter);
-    return !other;
+        if (!look_around(edge))
+            return false;
+    }
 }
 
 /* [lock] Ready for a walk on behalf of EDGE. */
@@ -374,7 +385,7 @@ static bool only_tasks(const struct asi_aim *aim)
     return true;
 }
 
-bool asi_graph_counts(const struct asi_aim *aim, bool blocks, anysync_time deadline)
+bool asi_graph_counts(const struct asi_aim *aim, unsigned how, anysync_time deadline)
 {
     const struct asi_scheduler *here = asi_scheduler_here();
 
@@ -382,27 +393,29 @@ bool asi_graph_counts(const struct asi_aim *aim, bool blocks, anysync_time deadl
         return false;
     if (here && here->generation != asi_fork_generation)
         return false;
-    return (blocks || here) && only_tasks(aim) &&
-           asi_scope_limit(ANYSYNC_FOREVER) == ANYSYNC_FOREVER;
+    return ((how & ASI_WAIT_BLOCKS) || here) && only_tasks(aim) &&
+           ((how & ASI_WAIT_FIRM) || asi_scope_limit(ANYSYNC_FOREVER) == ANYSYNC_FOREVER);
 }
 
-bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, bool blocks,
+bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, unsigned how,
         struct asi_waiter *waiter, uint32_t seen)
 {
     struct asi_scheduler *here = asi_scheduler_here();
+    bool blocks = how & ASI_WAIT_BLOCKS, firm = how & ASI_WAIT_FIRM;
 
     *edge = (struct asi_edge){.aim = *aim,
             .task = here ? here->current : asi_local.job,
             .loop = blocks ? here : NULL,
             .waiter = waiter,
             .seen = seen,
+            .firm = firm,
             .thread = asi_local_serial()};
     if (here && !blocks)
         edge->task->local_wait = ASI_PUBLISHED;
     asi_lock_take(&lock);
     publish(edge);
     if (here && !blocks) {
-        edge->deaf = asi_scope_is_deaf();
+        edge->deaf = firm || asi_scope_is_deaf();
         edge->cut = !edge->deaf && asi_flag_get(&edge->task->cancel_asked) && !edge->task->asked;
     }
     bool stuck = false;

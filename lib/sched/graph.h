@@ -30,6 +30,7 @@ struct asi_aim {
     bool all;                    /* no one of them is enough */
     bool hidden;      /* the waiter is in none of their cells: holders of a permit, say */
     bool loose;       /* the wait may end before they do: a generator's next item, a permit */
+    bool patient;     /* it waits on in any case: another one of a cycle is told, if one can be */
     const bool *open; /* [lock] not NULL: while it is true there is a way out beside FUTURES */
     const bool *over; /* [lock] not NULL: when it is true the wait is about to end */
 };
@@ -49,19 +50,26 @@ struct asi_edge {
     bool doomed;                /* [lock] it ends with -EDEADLK */
     bool cut;                   /* [lock] its wait ends by a cancel */
     bool deaf;                  /* [const] in a shield: no cancel of the task is heard */
+    bool firm;                  /* [const] nothing but its targets ends it: it is never doomed */
 };
 
-/* Whether a wait of the calling task or thread for AIM until DEADLINE is an edge.  BLOCKS: it
- * blocks the thread, which may run a loop. */
-bool asi_graph_counts(const struct asi_aim *aim, bool blocks, anysync_time deadline);
+/* How somebody waits. */
+enum asi_waiting {
+    ASI_WAIT_BLOCKS = 1, /* it blocks the thread, which may run a loop */
+    ASI_WAIT_FIRM = 2    /* no cancel, scope or deadlock ends it */
+};
+
+/* Whether a wait of the calling task or thread for AIM until DEADLINE is an edge.  HOW: of enum
+ * asi_waiting. */
+bool asi_graph_counts(const struct asi_aim *aim, unsigned how, anysync_time deadline);
 
 /*
  * The caller is about to wait for AIM, and has joined what it waits for: until WAITER has had more
- * than SEEN deliveries.  It gets one that tells of a deadlock found later.
+ * than SEEN deliveries.  It gets one that tells of a deadlock found later, unless it is firm.
  * Returns true: wait, and asi_graph_leave().  False: it could never end; the reason is noted in the
  * caller's slot, and there is no delivery.
  */
-bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, bool blocks,
+bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, unsigned how,
         struct asi_waiter *waiter, uint32_t seen);
 
 /* The wait is over.  Returns whether it was doomed: then WAITER has had, or is just having, one

@@ -237,7 +237,7 @@ static enum look follow(struct asi_walk *walk, struct asi_edge *edge,
 {
     if (edge->doomed || edge->cut || asi_walk_is_over(edge))
         return FREE;
-    if (!edge->loop) {
+    if (!edge->loop && !edge->firm) {
         walk->last = edge;
         walk->last_at = path_length(&walk->path) - 1;
     }
@@ -353,8 +353,11 @@ static enum look push(struct asi_walk *walk, struct asi_edge *edge)
         return look;
     if (walk->depth == ASI_WALK_BRANCHES || walk->decided == ASI_WALK_DECIDED)
         return FREE;
-    walk->branches[walk->depth++] =
-            (struct asi_branch){.edge = edge, .count = walk->path.count, .decided = walk->decided};
+    walk->branches[walk->depth++] = (struct asi_branch){.edge = edge,
+            .last = walk->last,
+            .last_at = walk->last_at,
+            .count = walk->path.count,
+            .decided = walk->decided};
     walk->known[walk->decided].edge = edge;
     walk->known[walk->decided].stuck = true; /* below itself */
     walk->decided++;
@@ -370,6 +373,8 @@ static struct anysync_task *next_alternative(struct asi_walk *walk, enum look *r
     const struct asi_aim *aim = &top->edge->aim;
 
     walk->path.count = top->count;
+    walk->last = top->last;
+    walk->last_at = top->last_at;
     while (top->at < aim->count) {
         struct anysync_future *future = aim->futures[top->at++];
         if (future && is_pending(future))
@@ -442,6 +447,7 @@ bool asi_walk_edge_is_stuck(struct asi_walk *walk, struct asi_edge *edge)
 bool asi_walk_loop_is_stuck(struct asi_walk *walk, struct asi_scheduler *loop)
 {
     unsigned count = walk->path.count;
+    struct asi_edge *last = walk->last;
 
     for (struct asi_list *at = loop->suspended.next; at != &loop->suspended; at = at->next) {
         struct anysync_task *task = asi_container_of(at, struct anysync_task, list);
@@ -450,6 +456,7 @@ bool asi_walk_loop_is_stuck(struct asi_walk *walk, struct asi_scheduler *loop)
         if (asi_walk_is_stuck(walk, task))
             return true;
         walk->path.count = count;
+        walk->last = last;
     }
     return false;
 }

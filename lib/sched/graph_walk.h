@@ -41,6 +41,8 @@ struct asi_path {
 
 struct asi_branch {
     struct asi_edge *edge;
+    struct asi_edge *last; /* the walk's, when it was met */
+    unsigned last_at;
     size_t at;        /* the next alternative */
     unsigned count;   /* the path's, when it was met */
     unsigned decided; /* what was known by then */
@@ -51,7 +53,7 @@ struct asi_walk {
     struct asi_scheduler *asker_loop;     /* this loop */
     const struct anysync_task *blocker;   /* who blocks that */
     struct asi_edge *origin;              /* of the asker; NULL: no probes for this one */
-    struct asi_edge *last;                /* of a task, followed last; NULL: none */
+    struct asi_edge *last;                /* of a task, not firm, followed last; NULL: none */
     unsigned last_at;                     /* the step of who waits in it */
     struct asi_edge *open[ASI_WALK_OPEN]; /* waits for one of several that were not decided */
     unsigned open_count;

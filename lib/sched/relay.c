@@ -17,6 +17,7 @@
 #include "sched/relay.h"
 
 #include "base/memory.h"
+#include "sched/graph.h"
 #include "sched/scheduler.h"
 #include "sched/vars.h"
 #include "thread/fork.h"
@@ -494,7 +495,9 @@ void asi_relay_ask_close(struct anysync_generator *self)
     }
     self->close_letter.deliver = deliver_close;
     asi_relay_ref(self);
-    if (!asi_scheduler_post(self->home, &self->close_letter))
+    if (asi_scheduler_post(self->home, &self->close_letter))
+        asi_graph_cancel_comes(self->task);
+    else
         asi_relay_unref(self); /* its loop has ended, and so has the task */
 }
 

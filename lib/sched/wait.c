@@ -152,12 +152,13 @@ static bool look_for_delivery(struct asi_party *party, uint32_t seen)
 static int sleep_aimed(struct asi_party *party, uint32_t seen, anysync_time deadline,
         bool cancellable, const struct asi_aim *aim, bool *ret_extra)
 {
+    unsigned how = (party->task ? 0 : ASI_WAIT_BLOCKS) | (cancellable ? 0 : ASI_WAIT_FIRM);
     struct asi_error *why;
     struct asi_edge edge;
 
-    if (!cancellable || !asi_graph_counts(aim, !party->task, deadline))
+    if (!asi_graph_counts(aim, how, deadline))
         return party_sleep(party, seen, deadline, cancellable);
-    if (!asi_graph_enter(&edge, aim, !party->task, &party->waiter, seen))
+    if (!asi_graph_enter(&edge, aim, how, &party->waiter, seen))
         return -EDEADLK;
     int status = party_sleep(party, seen, deadline, cancellable);
     if (!asi_graph_leave(&edge, &why))
