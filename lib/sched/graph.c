@@ -164,30 +164,6 @@ static void give_lock(void)
 
 /* --- looking around --------------------------------------------------------------------------- */
 
-static bool look_around(struct asi_edge *edge);
-
-/* [lock] EDGE ends with -EDEADLK, or those that lead back to it if it blocks a thread, or is
- * patient: the walk has come back.  Returns whether it is EDGE; the others are told. */
-static bool doom(struct asi_edge *edge)
-{
-    for (;;) {
-        bool gives_way = edge->loop || edge->aim.patient || edge->firm;
-        bool other = gives_way && walk.last && walk.last != edge;
-        struct asi_edge *victim = other ? walk.last : edge;
-
-        if (victim->firm)
-            return false; /* there is nobody who could be told */
-        victim->doomed = true;
-        victim->error = asi_path_error(&walk.path, other ? walk.last_at : 0);
-        cuts++;
-        if (!other)
-            return true;
-        asi_waiter_deliver(victim->waiter);
-        if (!look_around(edge))
-            return false;
-    }
-}
-
 /* [lock] Ready for a walk on behalf of EDGE. */
 static void prepare_walk(struct asi_edge *edge)
 {
@@ -255,6 +231,27 @@ static bool look_around(struct asi_edge *edge)
             edge->confirmed |= (uint64_t)1 << i;
     }
     return is_confirmed(edge);
+}
+
+/* [lock] EDGE ends with -EDEADLK, or those that lead back to it if it blocks a thread, or is
+ * patient: the walk has come back.  Returns whether it is EDGE; the others are told. */
+static bool doom(struct asi_edge *edge)
+{
+    for (;;) {
+        bool gives_way = edge->loop || edge->aim.patient || edge->firm;
+        bool other = gives_way && walk.last && walk.last != edge;
+        struct asi_edge *victim = other ? walk.last : edge;
+
+        if (victim->firm) /* there is nobody who could be told */
+            return false;
+        victim->doomed = true;
+        victim->error = asi_path_error(&walk.path, other ? walk.last_at : 0);
+        cuts++;
+        if (other)
+            asi_waiter_deliver(victim->waiter);
+        if (!other || !look_around(edge))
+            return !other;
+    }
 }
 
 /* [lock] Tell EDGE, whose owner waits and which is found to be stuck. */
