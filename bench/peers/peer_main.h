@@ -6,7 +6,8 @@
 #ifndef BENCH_PEERS_PEER_MAIN_H
 #define BENCH_PEERS_PEER_MAIN_H
 
-static double *peer_samples; /* of W1-latency */
+static double *peer_records; /* of the last repetition: W1-latency each call, W6-time the bytes */
+static int64_t peer_record_count;
 static int64_t peer_share;   /* operations of one thread of the crew */
 static void (*peer_work_of_one)(void);
 static pthread_barrier_t peer_barrier;
@@ -60,16 +61,23 @@ static inline int64_t peer_calls_parked(int64_t count, int unused)
     return elapsed;
 }
 
+static inline void peer_keep_records(int64_t count)
+{
+    peer_records = (double *)realloc(peer_records, (size_t)count * sizeof(*peer_records));
+    peer_check(peer_records, "realloc");
+    peer_record_count = count;
+}
+
 static inline int64_t peer_calls_timed(int64_t count, int unused)
 {
     int64_t begin = peer_now_ns(), start = begin, now = begin;
 
     (void)unused;
-    peer_samples = (double *)realloc(peer_samples, (size_t)count * sizeof(double));
+    peer_keep_records(count);
     for (int64_t i = 0; i < count; i++, start = now) {
         peer_call();
         now = peer_now_ns();
-        peer_samples[i] = (double)(now - start);
+        peer_records[i] = (double)(now - start);
     }
     return now - begin;
 }
@@ -95,20 +103,23 @@ static inline int64_t peer_submits(int64_t count, int producers)
 /* Both W6 take COUNT for 1: a row has one figure for all sleepers. */
 static inline int64_t peer_sleep_time(int64_t count, int sleepers)
 {
+    int64_t before = peer_resident_bytes();
     int64_t start = peer_now_ns();
 
     peer_sleepers = sleepers;
     peer_asleep = peer_awake = 0;
     peer_sleep();
-    return (peer_now_ns() - start - PEER_DELAY_NS) * count;
+    start = peer_now_ns() - start - PEER_DELAY_NS;
+    peer_keep_records(1);
+    peer_records[0] = (double)(peer_bytes_asleep - before) / sleepers;
+    return start * count;
 }
 
 static inline int64_t peer_sleep_bytes(int64_t count, int sleepers)
 {
-    int64_t before = peer_resident_bytes();
-
     peer_sleep_time(count, sleepers);
-    return (peer_bytes_asleep - before) / sleepers * count;
+    peer_record_count = 0;
+    return (int64_t)peer_records[0] * count;
 }
 
 static inline int64_t peer_nested_runs(int64_t count, int unused)
@@ -141,8 +152,8 @@ static inline void peer_serve(const struct peer_work *work, int number)
     fflush(stdout);
     while (scanf("%lld", &count) == 1) {
         printf("%.6g", (double)work->run(count, number) / (double)count);
-        for (int64_t i = 0; work->run == peer_calls_timed && i < count; i++)
-            printf(" %.0f", peer_samples[i]);
+        for (int64_t i = 0; i < peer_record_count; i++)
+            printf(" %.0f", peer_records[i]);
         printf("\n");
         fflush(stdout);
     }
