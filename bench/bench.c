@@ -76,7 +76,8 @@ int64_t bench_run_fresh(bench_run_fn *run, int64_t count)
     }
     close(ends[1]);
     bench_check(read(ends[0], said, sizeof(said)) != sizeof(said), "a repetition's child");
-    for (int64_t i = 0; i < said[1] && read(ends[0], &record, sizeof(record)) == sizeof(record); i++)
+    for (int64_t i = 0; i < said[1] && read(ends[0], &record, sizeof(record)) == sizeof(record);
+            i++)
         bench_record(record);
     close(ends[0]);
     waitpid(child, NULL, 0);

@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MS 60000 /* a repetition takes a second or two */
+#define ANSWER_MS 30000 /* a repetition takes a second or two */
 #define NAME_SIZE 32
 #define PATH_SIZE 4096
 
@@ -119,6 +119,11 @@ static void find(const char *directory, const char *name)
         peers_count++;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct peer *)a)->name, ((const struct peer *)b)->name);
+}
+
 int peers_start(const struct bench_row *row)
 {
     const char *directory = getenv("BENCH_PEERS");
@@ -132,6 +137,7 @@ int peers_start(const struct bench_row *row)
         find(directory, entry->d_name);
     closedir(entries);
     found = peers_count;
+    qsort(peers, (size_t)found, sizeof(peers[0]), by_name);
     peers_count = 0;
     for (int i = 0; i < found; i++) {
         if (!start(&peers[i], row))

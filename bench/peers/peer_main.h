@@ -8,7 +8,7 @@
 
 static double *peer_records; /* of the last repetition: W1-latency each call, W6-time the bytes */
 static int64_t peer_record_count;
-static int64_t peer_share;   /* operations of one thread of the crew */
+static int64_t peer_share; /* operations of one thread of the crew */
 static void (*peer_work_of_one)(void);
 static pthread_barrier_t peer_barrier;
 
