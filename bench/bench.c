@@ -4,8 +4,8 @@
  *
  * ONE ROW       start the peers; warm each side up and find how many operations fill a repetition;
  *               let the sides take turns; report.
- * A PEER        is warmed up longer, for it may compile itself while it runs, and does less than the
- *               row's count where that would take too long.
+ * A PEER        is warmed up longer, for it may compile itself while it runs, and does less than
+ *               the row's count where that would take too long.
  * DISTURBED     others used more than DISTURBED_NS and more than a part of the repetition: measured
  *               from all the machine's processor time less our own, see machine.c.
  */

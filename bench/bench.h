@@ -4,9 +4,9 @@
  *
  * A row is one workload.  It has up to four sides that do the same work: ours, the one a good C
  * programmer would write by hand, the floor (the least work that still does the job), and one
- * other; and each peer that is built (peers.h) and has a notion of the work.  The harness warms each
- * side up, then lets them take turns (A B C A B C ...) BENCH_REPETITIONS times, so that whatever
- * disturbs the machine hits all of them, and reports medians.
+ * other; and each peer that is built (peers.h) and has a notion of the work.  The harness warms
+ * each side up, then lets them take turns (A B C A B C ...) BENCH_REPETITIONS times, so that
+ * whatever disturbs the machine hits all of them, and reports medians.
  *
  * A repetition during which other processes took processor time is repeated a moment later, a
  * bounded number of times.
@@ -74,7 +74,7 @@ extern const size_t bench_row_count;
 int64_t bench_now_ns(void);
 void bench_sleep_ns(int64_t delay_ns);
 
-/* Keep FIGURE besides what the run function returns; their distribution is reported.  Main thread. */
+/* Main thread: keep FIGURE besides what the run function returns; the distribution is reported. */
 void bench_record(double figure);
 
 /* Whether SIDE of ROW is there and wanted. */

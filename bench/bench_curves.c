@@ -5,7 +5,8 @@
  *   callers-N    the work of W2 from 1 to 64 plain threads: thousands of calls a second
  *   sleepers-N   the work of W6 with 1,000 to a million: ms beyond the second, and bytes recorded
  *
- * A million sleepers with a stack each take 5 GB, and are left out where there are not twice as many.
+ * A million sleepers with a stack each take 5 GB, and are left out where there are not twice as
+ * many.
  */
 #include "bench.h"
 #include "by_hand.h"

@@ -3,9 +3,9 @@
 /*
  * W10: TCP echo over the loopback: 64 connections, 64 bytes, one request of each under way.
  *
- * The client is the same for all sides, and so for the peers: this program's main thread in epoll, on
- * the first processor.  The servers are on the second: ours a coroutine for each connection, by hand
- * a libevent callback for each, the floor plain epoll.
+ * The client is the same for all sides, and so for the peers: this program's main thread in epoll,
+ * on the first processor.  The servers are on the second: ours a coroutine for each connection, by
+ * hand a libevent callback for each, the floor plain epoll.
  */
 #include "bench.h"
 #include "by_hand.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The peers: programs in the directory that BENCH_PEERS in the environment names, one for each other
- * library (bench/peers/).  A peer runs as long as its row, waiting for the count of its next
+ * The peers: programs in the directory that BENCH_PEERS in the environment names, one for each
+ * other library (bench/peers/).  A peer runs as long as its row, waiting for the count of its next
  * repetition while others take their turn; only fresh rows start it anew each time.
  */
 #ifndef BENCH_PEERS_H

@@ -12,13 +12,13 @@
 #   records.tsv   quantiles of what was recorded: latencies, bytes
 #   plots/*.svg   where there is python3
 #
-# Ends with 1 if a row could not be measured; a missed target is said in the table and is no failure,
-# for the machine may be busy.
+# Ends with 1 if a row could not be measured; a missed target is said in the table and is no
+# failure, for the machine may be busy.
 set -u
 build=${1:?usage: run.sh BUILD_DIR [PATTERN]}
 pattern=${2:-.}
 here=$(dirname "$0")
-seconds=1800 # a row takes a few, with peers a minute or two, with a million sleepers ten; more is a hang
+seconds=1800 # a row takes a few, with peers minutes; more is a hang
 raw=$build/bench.raw
 started=$(date +%s)
 failed=0
@@ -31,7 +31,8 @@ all=$(for program in "$build"/bench/bench_* "$build"/bench_*; do
         "$program" | sed "s|\$| $program|"
     fi
 done | grep "^$pattern")
-keys=$(printf '%s\n' "$all" | grep '^W' | sort -s -t- -k1.2,1n; printf '%s\n' "$all" | grep -v '^W')
+keys=$(printf '%s\n' "$all" | grep '^W' | sort -s -t- -k1.2,1n
+    printf '%s\n' "$all" | grep -v '^W')
 if [ -z "$all" ]; then
     echo "bench: no benchmark for $pattern below $build" >&2
     exit 1
@@ -41,7 +42,12 @@ fi
 while read -r key program; do
     [ -t 2 ] && printf '\r%-30s' "$key" >&2
     if [ -n "$key" ] && ! timeout "$seconds" "$program" "$key" >>"$raw" </dev/null; then
-        printf 'row\t%s\t%s FAILED\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\tNO\t-\t-\t-\t-\t-\t-\n' "$key" "$key" >>"$raw"
+        awk -v key="$key" 'BEGIN {
+            printf "row\t%s\t%s FAILED", key, key
+            for (i = 4; i <= 20; i++)
+                printf "\t%s", i == 14 ? "NO" : "-"
+            print ""
+        }' >>"$raw"
         failed=1
     fi
 done <<END
@@ -61,11 +67,12 @@ lines() {
         sed -n "s/^$kind	//p" "$raw"
     } >"$file"
 }
-lines row "$build/bench.tsv" key work unit ours by_hand floor ours/by_hand ours/floor min max target \
-    limit met others_percent repeated disturbed best_peer best ours/best
+lines row "$build/bench.tsv" key work unit ours by_hand floor ours/by_hand ours/floor min max \
+    target limit met others_percent repeated disturbed best_peer best ours/best
 lines side "$build/sides.tsv" key side unit median min max quartile1 quartile3 repetitions
 # shellcheck disable=SC2046  # numbers
-lines record "$build/records.tsv" key side unit $(awk 'BEGIN { for (i = 0; i <= 100; i++) print "q" i }')
+lines record "$build/records.tsv" key side unit \
+    $(awk 'BEGIN { for (i = 0; i <= 100; i++) print "q" i }')
 
 awk -f "$here/table.awk" -v cores="$(nproc)" -v machine="$(uname -srm)" "$build/bench.tsv" \
     "$build/sides.tsv" | tee "$build/table.txt"

@@ -11,13 +11,13 @@ function show(figure)
 BEGIN { FS = "\t" }
 FNR == 1 { file++ }
 NR == 1 {
-    print machine ", " cores " processors.  Medians; sides take turns.  ns, bytes, ms: less is better; k/s, M/s:"
-    print "more is.  Spread: least and most of ours.  Others: processor time other processes took meanwhile, in"
-    print "percent of one core; +n: so many repetitions were measured again, !n: so many were kept although"
-    print "disturbed."
+    print machine ", " cores " processors.  Medians; sides take turns.  ns, bytes, ms: less"
+    print "is better; k/s, M/s: more is.  Spread: least and most of ours.  Others: processor time other"
+    print "processes took meanwhile, in percent of one core; +n: so many repetitions were measured"
+    print "again, !n: so many were kept although disturbed."
     print ""
-    printf "%-29s %-5s %9s %9s %21s %9s %7s %7s %7s %17s  %-28s %-4s %s\n", "work", "unit", "ours",
-            "by hand", "best peer", "floor", "/hand", "/best", "/floor", "spread", "target (limit)",
+    printf "%-29s %-5s %9s %9s %21s %9s %7s %7s %7s %17s  %-28s %-4s %s\n", "work", "unit",
+            "ours", "by hand", "best peer", "floor", "/hand", "/best", "/floor", "spread", "target (limit)",
             "met?", "others"
     next
 }
@@ -25,7 +25,7 @@ FNR == 1 { next }
 file == 1 && $1 ~ /^W/ {
     aside = $2 !~ /^W[0-9]/
     spread = $9 == "-" || aside ? "-" : show($9) "-" show($10)
-    target = $12 == "-" ? "-" : $12 > 1e9 ? $11 : $11 ($11 + 0 == $12 ? "" : " (" show($12) ")")
+    target = $12 == "-" ? "-" : $12 > 1e9 || $11 + 0 == $12 ? $11 : $11 " (" show($12) ")"
     others = aside ? "" : $14 "%" ($15 > 0 ? " +" $15 : "") ($16 > 0 ? " !" $16 : "")
     best = $17 == "-" ? "-" : $17 " " show($18)
     printf "%-29s %-5s %9s %9s %21s %9s %7s %7s %7s %17s  %-28s %-4s %s\n",

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Java: CompletableFuture on an executor with one thread, which is the loop.  No coroutines (see
-// JavaVirtual.java), so W4 is a chain of futures, W5 two tasks that submit themselves again, W6
-// timers; W9 is a queue.  W10 is a Selector.
+// JavaVirtual.java): W4 is a chain of futures, W5 tasks that submit themselves, W9 a queue.
 
 import java.net.InetSocketAddress;
 import java.net.StandardSocketOptions;
@@ -14,7 +13,7 @@ final class Java extends Peer {
     static final Runnable NOOP = () -> {};
     final ExecutorService loop = Executors.newSingleThreadExecutor();
     final ExecutorService pool = Executors.newFixedThreadPool(4);
-    int ran; // of the loop
+    int ran;
 
     @Override
     void call() throws Exception {
@@ -137,8 +136,7 @@ final class Java extends Peer {
         case "W6-time", "W6-bytes" -> count == 0 ? 0 : sleep(id, number);
         case "W7" -> chains(count, number, pool);
         case "W8" -> timed(() -> repeat(count, this::nested));
-        case "W9-lock-step" -> iterate(count, new SynchronousQueue<>());
-        case "W9-ahead" -> iterate(count, new ArrayBlockingQueue<>(64));
+        case "W9" -> iterate(count, queue(number));
         case "W10" -> echo();
         default -> -1;
         };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Java's virtual threads, from Java 21 on, on one carrier thread.  A call from a plain thread starts
-// one and joins it; W9 is a queue.  They are blocking code, so no pool and no W7; no loop, so no W8.
+// Java's virtual threads, from Java 21 on, on one carrier thread.  A call from a plain thread
+// starts one and joins it; W9 is a queue.  They are blocking code, so no pool and no W7; no loop,
+// so no W8; W10 is Java.java's.
 
 import java.util.concurrent.*;
 
@@ -29,7 +30,8 @@ final class JavaVirtual extends Peer {
     }
 
     long submits(int count, int producers) throws Exception {
-        CountDownLatch finished = new CountDownLatch((count + producers - 1) / producers * producers);
+        int all = (count + producers - 1) / producers * producers;
+        CountDownLatch finished = new CountDownLatch(all);
         Runnable task = finished::countDown;
         return timed(() -> {
             crew(count, producers, () -> Thread.startVirtualThread(task));
@@ -77,9 +79,8 @@ final class JavaVirtual extends Peer {
         case "W4" -> within(() -> repeat(count, this::call));
         case "W5" -> yields(count);
         case "W6-time", "W6-bytes" -> count == 0 ? 0 : sleep(id, number);
-        case "W9-lock-step" -> iterate(count, new SynchronousQueue<>());
-        case "W9-ahead" -> iterate(count, new ArrayBlockingQueue<>(64));
-        case "W9-loop" -> within(() -> iterate(count, new SynchronousQueue<>()));
+        case "W9" -> iterate(count, queue(number));
+        case "W9-loop" -> within(() -> iterate(count, queue(1)));
         default -> -1;
         };
     }

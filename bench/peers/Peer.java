@@ -6,8 +6,7 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
+import java.util.concurrent.*;
 
 abstract class Peer {
     interface Work {
@@ -36,6 +35,11 @@ abstract class Peer {
 
     static long residentBytes() throws Exception {
         return Long.parseLong(Files.readString(Path.of("/proc/self/statm")).split(" ")[1]) * 4096;
+    }
+
+    /** W9: in lock step, or with room for 64. */
+    static BlockingQueue<Integer> queue(int ahead) {
+        return ahead == 1 ? new SynchronousQueue<>() : new ArrayBlockingQueue<>(ahead);
     }
 
     /** Let THREADS do WORK together until it was done COUNT times. */

@@ -77,8 +77,8 @@ async def push(sender, count):
             await sender.send(i)
 
 
-def lock_step(count, room):
-    sender, receiver = anyio.create_memory_object_stream(room if room > 1 else 0)
+def iterate(count, ahead):
+    sender, receiver = anyio.create_memory_object_stream(ahead if ahead > 1 else 0)
     portal.start_task_soon(push, sender, count)
     return peer.timed(peer.repeat, count, lambda: portal.call(receiver.receive))
 
@@ -116,7 +116,7 @@ with start_blocking_portal() as portal:
         "W5": timed_within(yields),
         "W7": timed_within(offloads),
         "W8": timed_within(nested),
-        "W9-lock-step": lock_step,
+        "W9": iterate,
         "W9-loop": timed_within(in_loop),
         "W10": lambda _, __: portal.call(serve),
     })

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Boost.Asio with C++20 coroutines.  A thread runs an io_context; callers co_spawn() with use_future,
- * submitted tasks are post()ed.  Version 1.74 has no generators and no channels, so no W9.
+ * Boost.Asio with C++20 coroutines.  A thread runs an io_context; callers co_spawn() with
+ * use_future, submitted tasks are post()ed.  Boost 1.74 has no channels, so no W9.
  */
 #include "peer.h"
 
 #include <utility> /* Boost 1.74 forgets it */
-
 #include <boost/asio.hpp>
 #include <thread>
 
@@ -16,10 +15,7 @@ using asio::use_awaitable;
 
 static asio::io_context context(1);
 
-static awaitable<void> noop()
-{
-    co_return;
-}
+static awaitable<void> noop() { co_return; }
 
 void peer_start()
 {
@@ -33,10 +29,7 @@ void peer_call()
     asio::co_spawn(context, noop(), asio::use_future).get();
 }
 
-void peer_submit()
-{
-    asio::post(context, peer_task_ran);
-}
+void peer_submit() { asio::post(context, peer_task_ran); }
 
 /* Run MAIN on a loop of this thread until it has nothing to do.  Returns ns. */
 static int64_t run(awaitable<void> main)
@@ -72,8 +65,8 @@ static awaitable<void> two_yielders(int64_t count)
 {
     auto executor = co_await asio::this_coro::executor;
 
-    asio::co_spawn(executor, yields(count / 2), asio::detached);
-    asio::co_spawn(executor, yields(count / 2), asio::detached);
+    for (int i = 0; i < 2; i++)
+        asio::co_spawn(executor, yields(count / 2), asio::detached);
 }
 
 int64_t peer_yield(int64_t count, int)

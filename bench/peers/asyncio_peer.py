@@ -82,9 +82,17 @@ async def generator(count):
         yield i
 
 
-def lock_step(count, _):
-    items = generator(count)
-    return peer.timed(peer.repeat, count, lambda: within(items.__anext__()))
+async def push(queue, count):
+    for i in range(count):
+        await queue.put(i)
+
+
+def iterate(count, ahead):
+    queue, items = asyncio.Queue(ahead), generator(count)
+    if ahead > 1:
+        asyncio.run_coroutine_threadsafe(push(queue, count), loop)
+    step = items.__anext__ if ahead == 1 else queue.get
+    return peer.timed(peer.repeat, count, lambda: within(step()))
 
 
 async def in_loop(count, _):
@@ -112,7 +120,7 @@ peer.serve(lambda: within(noop()), lambda count: within(sleepers(count)), {
     "W5": timed_within(yields),
     "W7": timed_within(offloads),
     "W8": timed_within(nested),
-    "W9-lock-step": lock_step,
+    "W9": iterate,
     "W9-loop": timed_within(in_loop),
     "W10": echo,
 })

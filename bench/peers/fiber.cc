@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Boost.Fiber.  A thread takes packaged tasks from a buffered channel and runs each in a fiber, and a
- * caller waits for the task's future.  It has no descriptors and no pool, so no W7, W10.
+ * Boost.Fiber.  A thread takes packaged tasks from a buffered channel and runs each in a fiber, and
+ * a caller waits for the task's future.  It has no descriptors and no pool, so no W7, W10.
  */
 #include "peer.h"
 
@@ -106,18 +106,12 @@ template <class Channel> static int64_t take(Channel &channel, int64_t count)
     return peer_now_ns() - start;
 }
 
-int64_t peer_lock_step(int64_t count, int)
+int64_t peer_iterate(int64_t count, int ahead)
 {
-    fibers::unbuffered_channel<int64_t> channel;
+    fibers::unbuffered_channel<int64_t> lock_step;
+    fibers::buffered_channel<int64_t> channel(64);
 
-    return take(channel, count);
-}
-
-int64_t peer_ahead(int64_t count, int items)
-{
-    fibers::buffered_channel<int64_t> channel(items);
-
-    return take(channel, count);
+    return ahead == 1 ? take(lock_step, count) : take(channel, count);
 }
 
 int64_t peer_in_loop(int64_t count, int)

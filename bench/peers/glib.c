@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GLib.  A thread runs a main loop; g_main_context_invoke() hands it functions, and a caller waits on
- * a condition.  No coroutines, so no W4, W5, W9; sleepers are timeout sources; W7 is a GTask.
+ * GLib.  A thread runs a main loop; g_main_context_invoke() hands it functions, and a caller waits
+ * on a condition.  No coroutines, so no W4, W5, W9; sleepers are timeout sources; W7 is a GTask.
  */
 #include "peer.h"
 
@@ -119,8 +119,7 @@ int64_t peer_offload(int64_t count, int flight)
     GMainLoop *own = g_main_loop_new(NULL, FALSE);
     int64_t start = peer_now_ns();
 
-    left = count - flight;
-    in_flight = flight;
+    left = count - flight, in_flight = flight;
     for (int i = 0; i < flight; i++)
         offload(own);
     g_main_loop_run(own);

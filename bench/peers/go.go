@@ -2,7 +2,7 @@
 //
 // Go: the workloads; peer.go has what peer.h says.  A plain thread is a goroutine locked to its
 // thread, the loop is the runtime, a call is a goroutine that closes a channel.  The pool of W7 is
-// goroutines locked to threads, as a blocking call of C would hold them.  W9-loop is unbuffered.
+// goroutines locked to threads, as a blocking call of C would hold them.
 package main
 
 import (
@@ -132,20 +132,19 @@ func echo(_, _ int) int64 {
 
 // Each does its work count times; what it returns, if not 0, is the ns of all.
 var works = map[string]func(count, number int) int64{
-	"W1-hot":       func(count, _ int) int64 { return repeat(count, call) },
-	"W1-one-core":  func(count, _ int) int64 { return repeat(count, call) },
-	"W1-latency":   func(count, _ int) int64 { return timed(count, call) },
-	"W1-parked":    func(count, _ int) int64 { return parked(count, call) },
-	"W2":           func(count, callers int) int64 { return crew(count, callers, call) },
-	"W3":           submit,
-	"W4":           func(count, _ int) int64 { return unlocked(func() { repeat(count, call) }) },
-	"W5":           func(count, _ int) int64 { return unlocked(func() { yieldTwo(count) }) },
-	"W6-time":      func(_, sleepers int) int64 { return sleep(sleepers, true) },
-	"W6-bytes":     func(_, sleepers int) int64 { return sleep(sleepers, false) },
-	"W7":           offload,
-	"W8":           func(count, _ int) int64 { return unlocked(func() { repeat(count, nested) }) },
-	"W9-lock-step": func(count, _ int) int64 { return iterate(count, 0) },
-	"W9-ahead":     func(count, _ int) int64 { return iterate(count, 64) },
-	"W9-loop":      func(count, _ int) int64 { return unlocked(func() { iterate(count, 0) }) },
-	"W10":          echo,
+	"W1-hot":      func(count, _ int) int64 { return repeat(count, call) },
+	"W1-one-core": func(count, _ int) int64 { return repeat(count, call) },
+	"W1-latency":  func(count, _ int) int64 { return timed(count, call) },
+	"W1-parked":   func(count, _ int) int64 { return parked(count, call) },
+	"W2":          func(count, callers int) int64 { return crew(count, callers, call) },
+	"W3":          submit,
+	"W4":          func(count, _ int) int64 { return unlocked(func() { repeat(count, call) }) },
+	"W5":          func(count, _ int) int64 { return unlocked(func() { yieldTwo(count) }) },
+	"W6-time":     func(_, sleepers int) int64 { return sleep(sleepers, true) },
+	"W6-bytes":    func(_, sleepers int) int64 { return sleep(sleepers, false) },
+	"W7":          offload,
+	"W8":          func(count, _ int) int64 { return unlocked(func() { repeat(count, nested) }) },
+	"W9":          func(count, ahead int) int64 { return iterate(count, ahead-1) },
+	"W9-loop":     func(count, _ int) int64 { return unlocked(func() { iterate(count, 0) }) },
+	"W10":         echo,
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Install the peers from the distribution's packages, and build their programs below build/peers/, where
-# bench/run.sh finds them.  What cannot be installed or built is said, written to build/peers/.left_out,
-# and no error.
+# Install the peers from the distribution's packages, and build their programs below build/peers/,
+# where bench/run.sh finds them.  What cannot be installed or built is said, written to
+# build/peers/.left_out, and no error.
 #
 #   make bench-peers
 #
@@ -84,11 +84,12 @@ in_rust() { # NAME
         cp "$built/.rust/target/release/$1" "$built/$1"
 }
 
+java_version() { "$1" -version 2>&1 | sed 's/[^0-9]*\([0-9]*\).*/\1/;q'; } # java or javac
+
 # The newest JDK that is there.
 java_home() {
     for compiler in "${JAVA_HOME:-/nowhere}"/bin/javac /usr/lib/jvm/*/bin/javac; do
-        [ -x "$compiler" ] && echo "$("$compiler" -version 2>&1 | sed 's/[^0-9]*\([0-9]*\).*/\1/')" \
-            "${compiler%/bin/javac}"
+        [ -x "$compiler" ] && echo "$(java_version "$compiler")" "${compiler%/bin/javac}"
     done | sort -n | tail -n 1 | cut -d ' ' -f 2-
 }
 
@@ -131,7 +132,7 @@ peer go golang-go in_go
 peer tokio "librust-tokio-dev librust-smol-dev cargo rustc" in_rust tokio
 peer smol "librust-tokio-dev librust-smol-dev cargo rustc" in_rust smol
 peer java default-jdk-headless in_java java Java
-if [ "$("$(java_home)/bin/java" -version 2>&1 | sed -n '1s/[^0-9]*\([0-9]*\).*/\1/p')" -ge 21 ] 2>/dev/null; then
+if [ "$(java_version "$(java_home)/bin/javac")" -ge 21 ] 2>/dev/null; then
     peer java_virtual default-jdk-headless in_java java_virtual JavaVirtual \
         -Djdk.virtualThreadScheduler.parallelism=1
 else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libev.  A thread runs a loop; an async watcher wakes it to take a list of jobs under a mutex, and a
- * caller waits on a condition.  No coroutines and no pool, so no W4, W5, W7, W9.
+ * libev.  A thread runs a loop; an async watcher wakes it to take a list of jobs under a mutex, and
+ * a caller waits for its semaphore.  No coroutines and no pool, so no W4, W5, W7, W9.
  */
 #include "queue.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libuv.  A thread runs a loop; an async handle wakes it to take a list of jobs under a mutex, and a
- * caller waits for its semaphore.  No coroutines, so no W4, W5, W9; sleepers are timers.
+ * libuv.  A thread runs a loop; an async handle wakes it to take a list of jobs under a mutex, and
+ * a caller waits for its semaphore.  No coroutines, so no W4, W5, W9; sleepers are timers.
  */
 #include "queue.h"
 

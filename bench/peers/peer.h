@@ -7,8 +7,9 @@
  * It prints "ready" when it has set up workload W1-hot, then for each COUNT it reads a line with
  * the ns (or bytes) of one operation; when it has no notion of the workload it prints nothing and
  * ends.  A number at the end of the workload is an argument (W2-64: callers, W3-4: producers,
- * W6-time-1000: sleepers).  For W1-latency the ns of each call follow on the same line, for W6-time the
- * bytes of a sleeper.  For W10 it prints "ready PORT", and serves until it is killed.
+ * W7-64: in flight, W9-64: ahead, W6-time-1000: sleepers).  For W1-latency the ns of each call follow on
+ * the same line, for W6-time the bytes of a sleeper.  For W10 it prints "ready PORT", and serves
+ * until it is killed.
  *
  * A file that includes this defines those of the functions below whose workloads it has.
  */
@@ -40,8 +41,7 @@
 #pragma weak peer_sleep
 #pragma weak peer_offload
 #pragma weak peer_nested
-#pragma weak peer_lock_step
-#pragma weak peer_ahead
+#pragma weak peer_iterate
 #pragma weak peer_in_loop
 #pragma weak peer_echo
 
@@ -57,8 +57,8 @@ int64_t peer_yield(int64_t count, int);      /* W5: ns of COUNT yields of two co
 void peer_sleep(void);                       /* W6: peer_sleepers of them, and wait for all */
 int64_t peer_offload(int64_t, int flight);   /* W7: ns, with so many in flight */
 void *peer_nested(void *);                   /* W8: of a fresh thread: a loop, a no-op, no loop */
-int64_t peer_lock_step(int64_t count, int);  /* W9: ns of COUNT items, taken by a plain thread */
-int64_t peer_ahead(int64_t count, int);      /* ... with read-ahead 64 */
+int64_t peer_iterate(int64_t, int ahead);    /* W9: ns of COUNT items, taken by a plain thread; */
+                                             /* AHEAD is 1 (lock step), or 64 */
 int64_t peer_in_loop(int64_t count, int);    /* ... taken by a coroutine */
 int64_t peer_echo(int64_t port, int unused); /* W10: peer_listen(), peer_ready(), serve */
 

@@ -76,9 +76,8 @@ def sleepers_bytes(sleep):
 
 
 def serve(call, sleep, works):
-    """WORKS are functions of count and number that return ns; those made of CALL and SLEEP are added.
-
-    SLEEP lets that many sleep, and returns the resident bytes meanwhile."""
+    """WORKS are functions of count and number that return ns; those made of CALL and SLEEP are
+    added.  SLEEP lets that many sleep, and returns the resident bytes meanwhile."""
     works.update({
         "W1-hot": lambda count, _: timed(repeat, count, call),
         "W1-one-core": lambda count, _: timed(repeat, count, call),

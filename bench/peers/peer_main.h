@@ -174,8 +174,7 @@ int main(int argc, char **argv)
             {"W6-bytes", peer_sleep != NULL, peer_sleep_bytes, 100000, false},
             {"W7", peer_offload != NULL, peer_offload, 1, false},
             {"W8", peer_nested != NULL, peer_nested_runs, 0, false},
-            {"W9-lock-step", peer_lock_step != NULL, peer_lock_step, 0, true},
-            {"W9-ahead", peer_ahead != NULL, peer_ahead, 64, true},
+            {"W9", peer_iterate != NULL, peer_iterate, 1, true},
             {"W9-loop", peer_in_loop != NULL, peer_in_loop, 0, false},
             {"W10", peer_echo != NULL, peer_echo, 0, false},
     };

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// smol.  Its global executor has one thread (SMOL_THREADS); a plain thread spawns on it and blocks on
-// the Task.  No generators: W9 is a channel.
+// smol.  Its global executor has one thread (SMOL_THREADS); a plain thread spawns on it and blocks
+// on the Task.  No generators: W9 is a channel.
 
 mod peer;
-
 use peer::{timed, Figures};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::future::Future;
@@ -134,8 +133,7 @@ fn run(id: &str, count: usize, number: usize) -> Option<Figures> {
         "W6-time" | "W6-bytes" => peer::sleepers(id, number, || sleep(number)),
         "W7" => within(offloads(count, number)),
         "W8" => within(nested(count)),
-        "W9-lock-step" => iterate(count, 1),
-        "W9-ahead" => iterate(count, 64),
+        "W9" => iterate(count, number),
         "W9-loop" => within(async move {
             let receiver = items(count, 1);
             while receiver.recv().await.is_ok() {}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * State Threads: coroutines in one thread.  Nothing reaches it from other threads, so no W1, W2, W3,
- * W7, W8; no channels, so no W9.
+ * State Threads: coroutines in one thread.  Nothing reaches it from other threads, so no W1, W2,
+ * W3, W7, W8; no channels, so no W9.
  */
 #include "peer.h"
 

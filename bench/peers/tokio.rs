@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// tokio.  A runtime with one worker, kept for the process; a plain thread spawns on it and blocks on
-// the JoinHandle.  Work inside the loop is measured in a spawned task.  No generators: W9 is a
-// channel.
+// tokio.  A runtime with one worker; a plain thread spawns on it and blocks on the JoinHandle.  No
+// generators: W9 is a channel.
 
 mod peer;
-
 use peer::{timed, Figures};
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc};
+use std::sync::{atomic::AtomicUsize, atomic::Ordering, mpsc, Arc};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -58,13 +55,13 @@ async fn yields(count: usize) {
 }
 
 async fn two_yielders(count: usize) {
-    let (one, other) = (tokio::spawn(yields(count)), tokio::spawn(yields(count)));
-    one.await.unwrap();
+    let other = tokio::spawn(yields(count));
+    tokio::spawn(yields(count)).await.unwrap();
     other.await.unwrap();
 }
 
 fn sleep(sleepers: usize) -> f64 {
-    within_value(async move {
+    let work = async move {
         let tasks: Vec<_> = (0..sleepers)
             .map(|_| tokio::spawn(tokio::time::sleep(Duration::from_secs(1))))
             .collect();
@@ -74,10 +71,7 @@ fn sleep(sleepers: usize) -> f64 {
             task.await.unwrap();
         }
         bytes
-    })
-}
-
-fn within_value<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    };
     runtime().block_on(runtime().spawn(work)).unwrap()
 }
 
@@ -142,8 +136,7 @@ fn run(id: &str, count: usize, number: usize) -> Option<Figures> {
         "W6-time" | "W6-bytes" => peer::sleepers(id, number, || sleep(number)),
         "W7" => within(offloads(count, number)),
         "W8" => within(nested(count)),
-        "W9-lock-step" => iterate(count, 1),
-        "W9-ahead" => iterate(count, 64),
+        "W9" => iterate(count, number),
         "W9-loop" => within(async move {
             let mut receiver = items(count, 1);
             while receiver.recv().await.is_some() {}
