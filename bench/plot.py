@@ -111,7 +111,7 @@ def bars(rows, sides, path):
     strips = [panels[i:i + columns] for i in range(0, len(panels), columns)]
     heights = [max(len(found) for _, found in strip) * bar + 45 for strip in strips]
     drawing = Drawing(width * columns, sum(heights) + 30)
-    drawing.text(10, 18, "Each workload: medians, the best on top; lengths are logarithmic", size=13)
+    drawing.text(10, 18, "Medians, the best on top; the lengths are logarithmic", size=13)
     top = 30
     for strip, height in zip(strips, heights):
         for column, (row, found) in enumerate(strip):

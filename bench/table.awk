@@ -12,13 +12,13 @@ BEGIN { FS = "\t" }
 FNR == 1 { file++ }
 NR == 1 {
     print machine ", " cores " processors.  Medians; sides take turns.  ns, bytes, ms: less"
-    print "is better; k/s, M/s: more is.  Spread: least and most of ours.  Others: processor time other"
-    print "processes took meanwhile, in percent of one core; +n: so many repetitions were measured"
+    print "is better; k/s, M/s: more is.  Spread: least and most of ours.  Others: processor time"
+    print "other processes took meanwhile, in percent of one core; +n: so many repetitions were taken"
     print "again, !n: so many were kept although disturbed."
     print ""
     printf "%-29s %-5s %9s %9s %21s %9s %7s %7s %7s %17s  %-28s %-4s %s\n", "work", "unit",
-            "ours", "by hand", "best peer", "floor", "/hand", "/best", "/floor", "spread", "target (limit)",
-            "met?", "others"
+            "ours", "by hand", "best peer", "floor", "/hand", "/best", "/floor", "spread",
+            "target (limit)", "met?", "others"
     next
 }
 FNR == 1 { next }
@@ -29,8 +29,8 @@ file == 1 && $1 ~ /^W/ {
     others = aside ? "" : $14 "%" ($15 > 0 ? " +" $15 : "") ($16 > 0 ? " !" $16 : "")
     best = $17 == "-" ? "-" : $17 " " show($18)
     printf "%-29s %-5s %9s %9s %21s %9s %7s %7s %7s %17s  %-28s %-4s %s\n",
-            aside ? "  against " $2 : $2, $3, show($4), show($5), best, show($6), show($7), show($19),
-            show($8), spread, target, aside ? "" : $13, others
+            aside ? "  against " $2 : $2, $3, show($4), show($5), best, show($6), show($7),
+            show($19), show($8), spread, target, aside ? "" : $13, others
     if (!aside) {
         work[$1] = $2
         unit[$1] = $3

@@ -7,9 +7,9 @@
  * It prints "ready" when it has set up workload W1-hot, then for each COUNT it reads a line with
  * the ns (or bytes) of one operation; when it has no notion of the workload it prints nothing and
  * ends.  A number at the end of the workload is an argument (W2-64: callers, W3-4: producers,
- * W7-64: in flight, W9-64: ahead, W6-time-1000: sleepers).  For W1-latency the ns of each call follow on
- * the same line, for W6-time the bytes of a sleeper.  For W10 it prints "ready PORT", and serves
- * until it is killed.
+ * W7-64: in flight, W9-64: ahead, W6-time-1000: sleepers).  For W1-latency the ns of each call
+ * follow on the same line, for W6-time the bytes of a sleeper.  For W10 it prints "ready PORT", and
+ * serves until it is killed.
  *
  * A file that includes this defines those of the functions below whose workloads it has.
  */

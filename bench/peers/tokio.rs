@@ -2,7 +2,6 @@
 //
 // tokio.  A runtime with one worker; a plain thread spawns on it and blocks on the JoinHandle.  No
 // generators: W9 is a channel.
-
 mod peer;
 use peer::{timed, Figures};
 use std::future::Future;
@@ -12,7 +11,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 static mut RUNTIME: Option<Runtime> = None; // set before there are other threads
-
 fn runtime() -> &'static Runtime {
     unsafe { RUNTIME.as_ref().unwrap() }
 }
@@ -21,7 +19,7 @@ fn call() {
     runtime().block_on(runtime().spawn(async {})).unwrap();
 }
 
-/// Run `work` as a task of the worker, and take its time from the outside.
+/// Run `work` as a task of the worker; timed from the outside.
 fn within(work: impl Future<Output = ()> + Send + 'static) -> Figures {
     timed(|| runtime().block_on(runtime().spawn(work)).unwrap())
 }
@@ -62,9 +60,8 @@ async fn two_yielders(count: usize) {
 
 fn sleep(sleepers: usize) -> f64 {
     let work = async move {
-        let tasks: Vec<_> = (0..sleepers)
-            .map(|_| tokio::spawn(tokio::time::sleep(Duration::from_secs(1))))
-            .collect();
+        let one = |_| tokio::spawn(tokio::time::sleep(Duration::from_secs(1)));
+        let tasks: Vec<_> = (0..sleepers).map(one).collect();
         tokio::time::sleep(Duration::from_millis(900)).await;
         let bytes = peer::resident_bytes();
         for task in tasks {
@@ -147,7 +144,6 @@ fn run(id: &str, count: usize, number: usize) -> Option<Figures> {
 }
 
 fn main() {
-    let worker = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    unsafe { RUNTIME = Some(worker.unwrap()) };
+    unsafe { RUNTIME = Builder::new_multi_thread().worker_threads(1).enable_all().build().ok() };
     peer::main(run);
 }
