@@ -35,7 +35,7 @@ def show(figure):
     for limit, scale, unit in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if figure >= limit:
             return f"{figure / scale:.3g}{unit}"
-    return f"{figure:.3g}"
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 class Drawing:

@@ -182,15 +182,18 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc == 2 && i < sizeof(works) / sizeof(works[0]); i++) {
         size_t length = strlen(works[i].id);
         const char *rest = argv[1] + length;
+        char *end = argv[1];
+        long number = works[i].number;
 
-        if (!works[i].there || strncmp(works[i].id, argv[1], length) != 0 ||
-                (*rest && (*rest != '-' || atoi(rest + 1) < 1)))
+        if (!works[i].there || strncmp(works[i].id, argv[1], length) != 0)
+            continue;
+        if (*rest && (*rest != '-' || (number = strtol(rest + 1, &end, 10)) < 1 || *end))
             continue;
         if (works[i].started && peer_start)
             peer_start();
         if (works[i].run == peer_echo)
             return (int)peer_echo(0, 0); /* says itself when it is ready */
-        peer_serve(&works[i], *rest ? atoi(rest + 1) : works[i].number);
+        peer_serve(&works[i], (int)number);
         break;
     }
     return argc != 2;
