@@ -154,8 +154,8 @@ const char *peers_name(int index)
     return peers[index].name;
 }
 
-/* The figures of one answer: the first is returned, others are recorded. */
-static double take_answer(struct peer *peer)
+/* The figures of one answer: the first is returned, others are recorded if ROW wants them. */
+static double take_answer(struct peer *peer, const struct bench_row *row)
 {
     char *line = hear(peer), *at = line, *end;
     double first = line ? strtod(line, &at) : -1;
@@ -164,7 +164,7 @@ static double take_answer(struct peer *peer)
         free(line);
         return -1;
     }
-    for (double other = strtod(at, &end); end != at; other = strtod(at, &end)) {
+    for (double other = strtod(at, &end); row->records && end != at; other = strtod(at, &end)) {
         bench_record(other);
         at = end;
     }
@@ -184,7 +184,7 @@ int64_t peers_run(int index, const struct bench_row *row, int64_t count)
     else if (row->client)
         return row->client(peer->port, count);
     else if (dprintf(peer->to, "%lld\n", (long long)count) > 0)
-        each_ns = take_answer(peer);
+        each_ns = take_answer(peer, row);
     if (row->fresh || each_ns < 0)
         stop(peer);
     if (each_ns >= 0)

@@ -6,11 +6,8 @@
 #   BENCH_ONLY=ours,floor,tokio bench/run.sh BUILD_DIR      only those sides
 #
 # The peers in build/peers (make bench-peers) take their turns in the same rows; BENCH_PEERS names
-# another directory.  Left in BUILD_DIR are
-#
-#   bench.tsv     a line for each row           sides.tsv   a line for each side of each row
-#   records.tsv   quantiles of what was recorded: latencies, bytes
-#   plots/*.svg   where there is python3
+# another directory.  BUILD_DIR/bench.raw has what the programs printed; report.sh makes tables and
+# plots of it.
 #
 # Ends with 1 if a row could not be measured; a missed target is said in the table and is no
 # failure, for the machine may be busy.
@@ -55,35 +52,6 @@ $keys
 END
 [ -t 2 ] && printf '\r%-30s\r' '' >&2
 
-# lines KIND FILE HEADER...: the lines of that kind, without its name, below a header.
-lines() {
-    kind=$1 file=$2
-    shift 2
-    {
-        printf '%s' "$1"
-        shift
-        printf '\t%s' "$@"
-        printf '\n'
-        sed -n "s/^$kind	//p" "$raw"
-    } >"$file"
-}
-lines row "$build/bench.tsv" key work unit ours by_hand floor ours/by_hand ours/floor min max \
-    target limit met others_percent repeated disturbed best_peer best ours/best
-lines side "$build/sides.tsv" key side unit median min max quartile1 quartile3 repetitions
-# shellcheck disable=SC2046  # numbers
-lines record "$build/records.tsv" key side unit \
-    $(awk 'BEGIN { for (i = 0; i <= 100; i++) print "q" i }')
-
-awk -f "$here/table.awk" -v cores="$(nproc)" -v machine="$(uname -srm)" "$build/bench.tsv" \
-    "$build/sides.tsv" | tee "$build/table.txt"
-if [ -s "$BENCH_PEERS/.left_out" ]; then
-    echo "No peers here:"
-    sed 's/^/  /' "$BENCH_PEERS/.left_out"
-elif [ ! -d "$BENCH_PEERS" ]; then
-    echo "No peers: make bench-peers installs and builds them."
-fi | tee -a "$build/table.txt"
-if command -v python3 >/dev/null; then
-    python3 "$here/plot.py" "$build" "$build/plots"
-fi
+sh "$here/report.sh" "$build"
 echo "$build/bench.tsv, $(($(date +%s) - started)) s"
 exit $failed
