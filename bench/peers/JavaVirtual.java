@@ -5,6 +5,7 @@
 // so no W8; W10 is Java.java's.
 
 import java.util.concurrent.*;
+import java.util.concurrent.atomic.*;
 
 final class JavaVirtual extends Peer {
     static final Runnable NOOP = () -> {};
@@ -50,17 +51,20 @@ final class JavaVirtual extends Peer {
 
     long sleep(String id, int sleepers) throws Exception {
         CountDownLatch finished = new CountDownLatch(sleepers);
+        AtomicInteger begun = new AtomicInteger();
+        AtomicLong asleep = new AtomicLong();
         System.gc();
         long before = residentBytes(), start = System.nanoTime();
         for (int i = 0; i < sleepers; i++) {
             start(() -> {
+                if (begun.incrementAndGet() == sleepers)
+                    asleep.set(residentBytes());
                 Thread.sleep(1000);
                 finished.countDown();
             });
         }
-        Thread.sleep(Math.max(0, 900 - (System.nanoTime() - start) / 1000000));
-        long bytes = (residentBytes() - before) / sleepers;
         finished.await();
+        long bytes = (asleep.get() - before) / sleepers;
         return sleepers(id, System.nanoTime() - start - 1000000000, bytes);
     }
 

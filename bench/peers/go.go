@@ -22,18 +22,17 @@ func call() {
 // Let sleepers sleep for a second.  Returns the ns beyond, or the bytes of each.
 func sleep(sleepers int, ns bool) int64 {
 	var ended sync.WaitGroup
-	before, start := residentBytes(), time.Now()
+	bytes := bytesOfLast(sleepers)
+	start := time.Now()
 	ended.Add(sleepers)
 	for i := 0; i < sleepers; i++ {
-		go func() { time.Sleep(time.Second); ended.Done() }()
+		go func() { bytes(); time.Sleep(time.Second); ended.Done() }()
 	}
-	time.Sleep(time.Until(start.Add(900 * time.Millisecond)))
-	bytes := (residentBytes() - before) / int64(sleepers)
 	ended.Wait()
 	if !ns {
-		return bytes
+		return bytes()
 	}
-	records = append(records, bytes)
+	records = append(records, bytes())
 	return (time.Since(start) - time.Second).Nanoseconds()
 }
 

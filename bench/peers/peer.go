@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -80,6 +81,19 @@ func residentBytes() int64 {
 	text, _ := os.ReadFile("/proc/self/statm")
 	pages, _ := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
 	return pages * 4096
+}
+
+// A function that each sleeper calls when it begins.  The last of them takes the resident bytes of
+// one, which later calls return.
+func bytesOfLast(sleepers int) func() int64 {
+	var begun, each int64
+	before := residentBytes()
+	return func() int64 {
+		if atomic.AddInt64(&begun, 1) == int64(sleepers) {
+			each = (residentBytes() - before) / int64(sleepers)
+		}
+		return each
+	}
 }
 
 func main() {

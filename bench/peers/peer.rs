@@ -3,7 +3,7 @@
 // What peer.h says, for the peers in Rust.
 
 use std::io::{BufRead, Write};
-use std::sync::{Arc, Barrier};
+use std::sync::{atomic::AtomicUsize, atomic::Ordering, Arc, Barrier};
 use std::time::{Duration, Instant};
 
 /// What was measured of one repetition: ns of all, and what goes with it.
@@ -63,10 +63,21 @@ pub fn calls(id: &str, count: usize, number: usize, call: fn()) -> Option<Figure
     }
 }
 
-/// `sleep` lets that many sleep for a second, and returns the resident bytes meanwhile.
-pub fn sleepers(id: &str, sleepers: usize, sleep: impl FnOnce() -> f64) -> Figures {
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0); // resident when the last sleeper begins
+
+pub fn sleeper_begins(sleepers: usize) {
+    if BEGUN.fetch_add(1, Ordering::Relaxed) + 1 == sleepers {
+        BYTES.store(resident_bytes() as usize, Ordering::Relaxed);
+    }
+}
+
+/// `sleep` lets that many begin, and sleep for a second.
+pub fn sleepers(id: &str, sleepers: usize, sleep: impl FnOnce()) -> Figures {
     let (before, start) = (resident_bytes(), Instant::now());
-    let bytes = (sleep() - before) / sleepers as f64;
+    BEGUN.store(0, Ordering::Relaxed);
+    sleep();
+    let bytes = (BYTES.load(Ordering::Relaxed) as f64 - before) / sleepers as f64;
     let beyond = start.elapsed().as_nanos() as f64 - 1e9;
     match id {
         "W6-time" => Figures { ns: beyond, records: vec![bytes] },

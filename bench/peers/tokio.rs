@@ -58,18 +58,15 @@ async fn two_yielders(count: usize) {
     other.await.unwrap();
 }
 
-fn sleep(sleepers: usize) -> f64 {
-    let work = async move {
-        let one = |_| tokio::spawn(tokio::time::sleep(Duration::from_secs(1)));
-        let tasks: Vec<_> = (0..sleepers).map(one).collect();
-        tokio::time::sleep(Duration::from_millis(900)).await;
-        let bytes = peer::resident_bytes();
-        for task in tasks {
-            task.await.unwrap();
-        }
-        bytes
+async fn sleep(sleepers: usize) {
+    let one = move |_| async move {
+        peer::sleeper_begins(sleepers);
+        tokio::time::sleep(Duration::from_secs(1)).await;
     };
-    runtime().block_on(runtime().spawn(work)).unwrap()
+    let tasks: Vec<_> = (0..sleepers).map(one).map(tokio::spawn).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
 }
 
 async fn offloads(count: usize, flight: usize) {
@@ -130,7 +127,7 @@ fn run(id: &str, count: usize, number: usize) -> Option<Figures> {
         "W4" => within(spawns(count)),
         "W5" => within(two_yielders(count)),
         "W6-time" | "W6-bytes" if count == 0 => Figures::default(), // is it there?
-        "W6-time" | "W6-bytes" => peer::sleepers(id, number, || sleep(number)),
+        "W6-time" | "W6-bytes" => peer::sleepers(id, number, || drop(within(sleep(number)))),
         "W7" => within(offloads(count, number)),
         "W8" => within(nested(count)),
         "W9" => iterate(count, number),
