@@ -37,7 +37,7 @@ def main():
         table = file.read()
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    figures = f"\n```\n{table.rstrip()}\n```\n\n{latency(f'{build}/records.tsv')}\n"
+    figures = f"\n```text\n{table.rstrip()}\n```\n\n{latency(f'{build}/records.tsv')}\n"
     with open(page, "w") as file:
         file.write(before + BEGIN + figures + END + after)
     os.makedirs(f"{docs}/plots", exist_ok=True)
