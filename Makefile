@@ -9,6 +9,8 @@
 #   make check           make test in every kind of build
 #   make repeat N=100    the stress tests, N times, under clang's thread sanitizer (ONLY= takes all)
 #   make bench           benchmarks        make demo URL=... ARGS=...          the demo program
+#   make bench-peers     install and build what make bench compares us with
+#   make bench-docs      make bench, and put its figures and plots into docs/performance.md
 #   make tidy, format    house rules       make install PREFIX= DESTDIR=       make deps, clean
 #
 # Each takes V=1, to see the commands.
@@ -69,6 +71,10 @@ run-test: $(static) $(tests) $(examples) $(if $(findstring demo,$(scripts)),$(de
 	$(run_tests) $(scripts) $(tests) $(examples)
 run-bench: $(benches)
 	sh bench/run.sh $(BUILD)
+bench-peers:
+	sh bench/peers/install.sh
+bench-docs: bench
+	python3 bench/document.py $(BUILD) docs
 run-demo: $(demo)
 	$(demo) $(URL) $(ARGS)
 repeat:
@@ -127,6 +133,6 @@ $(tests) $(examples) $(benches) $(demo): $(static)
 	echo "  LINK  $@"
 	$(LINK) -o $@ $(filter %.o,$^) $(static) $(LIBS) $(if $(filter $(demo),$@),-levent_extra)
 
-.PHONY: all test bench demo repeat check deps tidy format clean install run-test run-bench run-demo run-repeat
+.PHONY: all test bench bench-peers bench-docs demo repeat check deps tidy format clean install run-test run-bench run-demo run-repeat
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -212,7 +212,7 @@ const struct bench_row bench_rows[] = {
                 .count = 1,
                 .run = {ours_beyond, hand_beyond, floor_beyond},
                 .fresh = true,
-                .repetitions = 5,
+                .repetitions = 7,
                 .target = "runs",
                 .limit = whatever},
         {.key = "W6-bytes",
@@ -221,7 +221,7 @@ const struct bench_row bench_rows[] = {
                 .count = 1,
                 .run = {ours_bytes, hand_bytes, floor_bytes},
                 .fresh = true,
-                .repetitions = 5,
+                .repetitions = 7,
                 .target = "runs",
                 .limit = whatever},
 };

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,25 +126,17 @@ static int64_t timeval_ns(struct timeval time)
     return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000;
 }
 
-int64_t bench_run_fresh(bench_run_fn *run, int64_t count)
+int bench_free_gb(void)
 {
-    int64_t result = 0;
-    int ends[2];
-    pid_t child;
+    FILE *file = fopen("/proc/meminfo", "r");
+    long long kilobytes = 0;
+    char line[128];
 
-    bench_check(pipe(ends) != 0, "pipe");
-    fflush(stdout);
-    child = fork();
-    bench_check(child < 0, "fork");
-    if (child == 0) {
-        result = run(count);
-        _exit(write(ends[1], &result, sizeof(result)) != sizeof(result));
-    }
-    close(ends[1]);
-    bench_check(read(ends[0], &result, sizeof(result)) != sizeof(result), "a repetition's child");
-    close(ends[0]);
-    waitpid(child, NULL, 0);
-    return result;
+    while (file && kilobytes == 0 && fgets(line, sizeof(line), file))
+        sscanf(line, "MemAvailable: %lld", &kilobytes);
+    if (file)
+        fclose(file);
+    return (int)(kilobytes / 1024 / 1024);
 }
 
 int64_t bench_others_ns(void)
