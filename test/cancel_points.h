@@ -159,7 +159,7 @@ ANYSYNC_COROUTINE(void, point_caller, (const struct point_call *, call),
 /* The victim is cut at its POINT-th suspension; 0: not at all.  Returns whether it got there. */
 static inline bool cut_at_point(const struct point_call *call, int point)
 {
-    size_t live = asi_scheduler_here()->live;
+    uint64_t live = asi_scheduler_live(asi_scheduler_here());
     struct point_scene scene;
     point_caller_future victim, second;
 
@@ -182,9 +182,9 @@ static inline bool cut_at_point(const struct point_call *call, int point)
                 anysync_last_error()->message);
     point_caller_drop(&victim);
     point_caller_drop(&second);
-    for (int i = 0; asi_scheduler_here()->live > live && i < MOST_POINTS; i++)
+    for (int i = 0; asi_scheduler_live(asi_scheduler_here()) > live && i < MOST_POINTS; i++)
         CHECK_EQ(anysync_yield(), 0); /* what it left behind has its time to end */
-    CHECK_EQ(asi_scheduler_here()->live, live);
+    CHECK_EQ(asi_scheduler_live(asi_scheduler_here()), live);
     close_scene(&scene);
     return reached;
 }

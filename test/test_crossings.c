@@ -163,18 +163,17 @@ TEST(a_close_is_not_heard_in_a_shield)
 
 /* The same makes an offload that promised to wait for its job return before that. */
 static struct watched watched;
+static struct anysync_scope around;
 static bool ended_first;
 
 ANYSYNC_GENERATOR(int, offloads)
 {
-    struct anysync_scope scope;
     int value = 0;
 
-    anysync_scope_enter(&scope, anysync_in_ms(20));
+    anysync_scope_enter(&around, ANYSYNC_FOREVER);
     int error = stubborn(&value, &watched, 0);
     ended_first = atomic_load(&watched.ended);
-    error = anysync_scope_exit(&scope, error);
-    return error;
+    return anysync_scope_exit(&around, error);
 }
 
 ANYSYNC_BLOCKING(void, lets_go)
@@ -190,7 +189,11 @@ ANYSYNC_COROUTINE(void, closes_in_offload)
     int item;
 
     CHECK_EQ(offloads_open(&generator), 0);
-    CHECK_EQ(offloads_next_until(&generator, &item, anysync_in_ms(60)), -ETIMEDOUT);
+    CHECK_EQ(offloads_next_until(&generator, &item, ANYSYNC_POLL), -ETIMEDOUT);
+    while (!atomic_load(&watched.begun))
+        CHECK_EQ(anysync_yield(), 0);
+    anysync_scope_cancel(&around, "enough");
+    CHECK_EQ(anysync_yield(), 0); /* the body waits for the job's end */
     CHECK_EQ(lets_go_start(NULL), 0);
     offloads_drop(&generator);
     CHECK(ended_first);

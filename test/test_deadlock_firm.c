@@ -9,7 +9,7 @@
  *     whoever came first                                  jobs_that_came_first
  *   nobody is told who only waits beside them             a_child_that_only_waits_is_not_told
  *   also after the closer was cancelled                   a_job_that_comes_after_the_cancel
- *   the job of an offload whose deadline passed           a_job_past_its_deadline
+ *   the job of an offload that was cut                    a_job_whose_offload_was_cut
  *   the body of a generator in a shield                   a_body_in_a_shield
  *     but not one that the close ends                     a_body_that_hears_the_close
  */
@@ -159,70 +159,102 @@ TEST(a_job_that_comes_after_the_cancel)
 
 /* --- offloads --------------------------------------------------------------------------------- */
 
+static atomic_bool begun;
+
 ANYSYNC_BLOCKING(int, job_says, (struct anysync_limiter *, limiter), (int *, said))
 {
+    atomic_store(&begun, true);
+    hold_until(&go_on);
     *result = *said = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
     return *result;
 }
 
-ANYSYNC_COROUTINE(int, offloads_with_deadline, (int *, said))
+ANYSYNC_COROUTINE(int, offloads, (int *, said))
 {
     struct anysync_limiter *limiter = new_limiter(1);
     int value;
 
     CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_FOREVER), 0);
-    struct job_says_arguments arguments = {limiter, said};
-    *result = anysync_offload(&job_says_function, &arguments, &value, NULL, anysync_in_ms(20));
+    *result = job_says(&value, limiter, said);
     anysync_limiter_release(limiter);
     anysync_limiter_unref(limiter);
     return 0;
 }
 
-TEST(a_job_past_its_deadline)
+ANYSYNC_COROUTINE(int, cuts_offload, (int *, said))
+{
+    offloads_future soon;
+
+    CHECK_EQ(offloads_start(&soon, said), 0);
+    while (!atomic_load(&begun))
+        CHECK_EQ(anysync_yield(), 0);
+    CHECK_EQ(anysync_cancel(soon.future), 0);
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(anysync_yield(), 0); /* it has heard of it, and waits for the job's end */
+    atomic_store(&go_on, true);
+    CHECK_EQ(offloads_wait(&soon, result, ANYSYNC_FOREVER), 0);
+    offloads_drop(&soon);
+    return 0;
+}
+
+TEST(a_job_whose_offload_was_cut)
 {
     int result = 0, said = 0;
 
-    CHECK_EQ(offloads_with_deadline_run(&result, &said), 0);
-    CHECK_EQ(result, -ETIMEDOUT);
+    CHECK_EQ(cuts_offload_run(&result, &said), 0);
+    CHECK_EQ(result, -ECANCELED);
     CHECK_EQ(said, -EDEADLK);
 }
 
 /* --- generators ------------------------------------------------------------------------------- */
 
-ANYSYNC_GENERATOR(int, waits_in_scope, (struct anysync_future **, it), (int *, said), (bool, deaf))
+struct body {
+    struct anysync_future *consumer, *entered, *closing;
+    bool deaf;
+};
+
+ANYSYNC_GENERATOR(int, waits_in_scope, (struct body *, self), (int *, said))
 {
     struct anysync_scope scope;
 
-    if (deaf) {
+    if (self->deaf)
         anysync_shield_enter(&scope, ANYSYNC_FOREVER);
-        CHECK_EQ(anysync_sleep(anysync_in_ms(20)), 0); /* the close waits by now */
-    } else {
+    else
         anysync_scope_enter(&scope, ANYSYNC_FOREVER);
-    }
-    *said = anysync_future_wait(*it, ANYSYNC_FOREVER);
+    open_gate(self->entered);
+    if (self->deaf)
+        pass_gate(self->closing);
+    *said = anysync_future_wait(self->consumer, ANYSYNC_FOREVER);
     return anysync_scope_exit(&scope, *said);
 }
 
-static struct anysync_future *consumer;
+/* Runs when the consumer waits for the end. */
+ANYSYNC_COROUTINE(void, says_closing, (struct body *, self))
+{
+    open_gate(self->closing);
+    return 0;
+}
 
-ANYSYNC_COROUTINE(int, drops, (struct anysync_executor *, executor), (bool, deaf))
+ANYSYNC_COROUTINE(int, drops, (struct body *, self), (struct anysync_executor *, executor))
 {
     struct anysync_generator_options options = {.executor = executor};
     waits_in_scope_generator generator;
     int item;
 
-    CHECK_EQ(waits_in_scope_open_with(&options, &generator, &consumer, result, deaf), 0);
-    CHECK_EQ(waits_in_scope_next_until(&generator, &item, anysync_in_ms(5)), -ETIMEDOUT);
+    CHECK_EQ(waits_in_scope_open_with(&options, &generator, self, result), 0);
+    CHECK_EQ(waits_in_scope_next_until(&generator, &item, ANYSYNC_POLL), -ETIMEDOUT);
+    pass_gate(self->entered);
+    CHECK_EQ(says_closing_start(NULL, self), 0);
     waits_in_scope_drop(&generator);
     return 0;
 }
 
-ANYSYNC_COROUTINE(int, starts_drops, (struct anysync_executor *, executor), (bool, deaf))
+ANYSYNC_COROUTINE(int, starts_drops, (struct body *, self), (struct anysync_executor *, executor))
 {
     drops_future soon;
 
-    CHECK_EQ(drops_start(&soon, executor, deaf), 0);
-    consumer = soon.future;
+    CHECK_EQ(drops_start(&soon, self, executor), 0);
+    self->consumer = soon.future;
     CHECK_EQ(drops_wait(&soon, result, ANYSYNC_FOREVER), 0);
     drops_drop(&soon);
     return 0;
@@ -231,13 +263,16 @@ ANYSYNC_COROUTINE(int, starts_drops, (struct anysync_executor *, executor), (boo
 static void check_body(bool deaf, int expected)
 {
     struct anysync_executor *executor = NULL;
-    int said = 0;
 
-    CHECK_EQ(starts_drops_run(&said, NULL, deaf), 0);
-    CHECK_EQ(said, expected);
     CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
-    CHECK_EQ(starts_drops_run(&said, executor, deaf), 0);
-    CHECK_EQ(said, expected);
+    for (int i = 0; i < 2; i++) {
+        struct body self = {NULL, new_gate(), new_gate(), deaf};
+        int said = 0;
+        CHECK_EQ(starts_drops_run(&said, &self, i ? executor : NULL), 0);
+        CHECK_EQ(said, expected);
+        anysync_future_unref(self.entered);
+        anysync_future_unref(self.closing);
+    }
     CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
     anysync_executor_unref(executor);
 }

@@ -104,11 +104,13 @@ TEST(a_close_does_not_end_a_shielded_wait)
 }
 
 struct patient {
-    atomic_bool asked, go_on, ended, ended_before_return;
+    struct anysync_scope scope;
+    atomic_bool begun, asked, go_on, ended, ended_before_return;
 };
 
 ANYSYNC_BLOCKING(void, slow_job, (struct patient *, self))
 {
+    atomic_store(&self->begun, true);
     while (!anysync_check_cancelled())
         nap();
     atomic_store(&self->asked, true);
@@ -119,12 +121,16 @@ ANYSYNC_BLOCKING(void, slow_job, (struct patient *, self))
 
 ANYSYNC_GENERATOR(int, patient, (struct patient *, self))
 {
-    struct anysync_scope scope;
-
-    anysync_scope_enter(&scope, anysync_now() + 1000000);
+    anysync_scope_enter(&self->scope, ANYSYNC_FOREVER);
     int error = slow_job(self);
     atomic_store(&self->ended_before_return, atomic_load(&self->ended));
-    return anysync_scope_exit(&scope, error);
+    return anysync_scope_exit(&self->scope, error);
+}
+
+ANYSYNC_COROUTINE(void, cuts, (struct patient *, self))
+{
+    anysync_scope_cancel(&self->scope, "enough");
+    return 0;
 }
 
 /* offload.h: who waits for a job and is cancelled "asks the job and waits for its end". */
@@ -136,6 +142,8 @@ TEST(a_close_does_not_end_the_wait_for_a_job)
 
     CHECK_EQ(patient_open(&generator, &self), 0);
     CHECK_EQ(patient_next_until(&generator, &item, ANYSYNC_POLL), -ETIMEDOUT);
+    wait_for(&self.begun);
+    CHECK_EQ(cuts_run(&self), 0);
     wait_for(&self.asked);
     settle_worker();
     (void)!anysync_generator_close(generator.generator, ANYSYNC_POLL);

@@ -123,7 +123,7 @@ static struct anysync_stats counted(struct asi_scheduler *scheduler)
             .turns = asi_counter_get(&scheduler->turns),
             .polls = asi_counter_get(&scheduler->poller.polls),
             .sleeps = asi_counter_get(&scheduler->poller.sleeps),
-            .live = asi_counter_get(&scheduler->live_shown)};
+            .live = asi_scheduler_live(scheduler)};
 }
 
 /* [lock] Add what WORKER has counted to STATS. */
@@ -340,7 +340,7 @@ static size_t count_left(struct anysync_executor *executor, unsigned last)
     asi_lock_take(&lock);
     for (struct worker *worker = executor->all_workers; worker; worker = worker->next) {
         if (worker->number <= last)
-            left += asi_counter_get(&worker->scheduler->live_shown) - worker->before.live;
+            left += asi_scheduler_live(worker->scheduler) - worker->before.live;
     }
     asi_lock_give(&lock);
     return (size_t)left;

@@ -192,9 +192,19 @@ int anysync_future_result(struct anysync_future *future, void *ret_result)
 
 int anysync_wait(struct anysync_future *future, void *ret_result, anysync_time deadline)
 {
-    int error = anysync_future_wait(future, deadline);
+    struct anysync_task *self = asi_wait_is_here(future);
+    int error;
 
-    return error ? error : asi_future_collect(future, ret_result);
+    if (ASI_LIKELY(self && &self->future != future)) {
+        error = asi_wait_here(self, asi_task_of(future), deadline);
+        if (ASI_UNLIKELY(error))
+            return say_why(error);
+    } else {
+        error = anysync_future_wait(future, deadline);
+        if (error)
+            return error;
+    }
+    return asi_future_collect(future, ret_result);
 }
 
 int anysync_wait_any(struct anysync_future *const *futures, size_t count, anysync_time deadline,

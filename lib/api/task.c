@@ -7,9 +7,8 @@
 #include "api/run.h"
 #include "base/memory.h"
 #include "sched/job.h"
-#include "sched/scheduler.h"
+#include "sched/quick.h"
 #include "sched/scope.h"
-#include "sched/vars.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 
@@ -27,14 +26,20 @@ static void check_function(const struct anysync_function *function, const void *
             argument || function->argument_size == 0, "the function takes an argument: NULL given");
 }
 
-struct anysync_task *asi_task_make(
+static inline __attribute__((always_inline)) struct anysync_task *make(
         const struct anysync_function *function, const void *argument, uint32_t refs)
 {
     check_function(function, argument);
-    struct anysync_task *task = asi_task_new(function, argument, refs);
+    struct anysync_task *task = asi_quick_new(function, argument, refs);
     if (!task)
         asi_call_fails(-ENOMEM, "no memory for a task of %s", function->name);
     return task;
+}
+
+struct anysync_task *asi_task_make(
+        const struct anysync_function *function, const void *argument, uint32_t refs)
+{
+    return make(function, argument, refs);
 }
 
 int anysync_run(const struct anysync_function *function, const void *argument, void *ret_result,
@@ -145,26 +150,40 @@ static int start(bool anywhere, struct anysync_executor *executor, struct anysyn
     return error;
 }
 
-static int spawn(bool anywhere, struct anysync_executor *executor,
-        const struct anysync_function *function, const void *argument,
-        struct anysync_future **ret_future)
+/* Whether a task of FUNCTION that is started here joins this very loop. */
+static inline struct asi_scheduler *joins_here(const struct anysync_function *function)
 {
-    struct anysync_task *task =
-            asi_task_make(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
+    struct asi_scheduler *here = asi_scheduler_here();
 
-    return task ? start(anywhere, executor, task, ret_future) : -ENOMEM;
+    if (ASI_LIKELY(here && function->kind != ANYSYNC_KIND_BLOCKING &&
+                   here->generation == asi_fork_generation))
+        return here;
+    return NULL;
 }
 
 int anysync_spawn(const struct anysync_function *function, const void *argument,
         struct anysync_future **ret_future)
 {
-    return spawn(true, NULL, function, argument, ret_future);
+    struct anysync_task *task = make(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
+    struct asi_scheduler *here = joins_here(function);
+
+    if (ASI_UNLIKELY(!task))
+        return -ENOMEM;
+    if (!here)
+        return start(true, NULL, task, ret_future);
+    task->scheduler = here;
+    asi_scheduler_add(here, task);
+    if (ret_future)
+        *ret_future = &task->future;
+    return 0;
 }
 
 int anysync_spawn_on(struct anysync_executor *executor, const struct anysync_function *function,
         const void *argument, struct anysync_future **ret_future)
 {
-    return spawn(false, executor, function, argument, ret_future);
+    struct anysync_task *task = make(function, argument, ret_future ? CALLERS_AND_LOOPS : 1);
+
+    return task ? start(false, executor, task, ret_future) : -ENOMEM;
 }
 
 /* --- task objects ----------------------------------------------------------------------------- */
@@ -299,21 +318,24 @@ static int callback_cannot(const char *call)
             "a callback of the loop cannot wait in %s(): spawn a coroutine that does", call);
 }
 
+static int yield_outside(struct asi_scheduler *here)
+{
+    if (here)
+        return callback_cannot("anysync_yield");
+    asi_thread_yield();
+    return 0;
+}
+
 int anysync_yield(void)
 {
     struct asi_scheduler *here = asi_scheduler_here();
 
-    if (!here) {
-        asi_thread_yield();
-        return 0;
-    }
-    if (!here->current)
-        return callback_cannot("anysync_yield");
+    if (ASI_UNLIKELY(!here || !here->current))
+        return yield_outside(here);
     int error = asi_wait_checkpoint();
-    if (error)
+    if (ASI_UNLIKELY(error))
         return asi_call_fails(error, NULL);
-    asi_scheduler_yield(here);
-    return here->current->cancelled ? asi_call_fails(-ECANCELED, NULL) : 0;
+    return asi_scheduler_yield_call(here);
 }
 
 /* Block this thread: nobody wakes it. */

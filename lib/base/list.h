@@ -33,6 +33,14 @@ static inline void asi_list_add(struct asi_list *head, struct asi_list *node)
     head->previous = node;
 }
 
+/* Take NODE out of the list it is in, and leave it as it is: it is added to one before it is looked
+ * at again. */
+static inline void asi_list_unlink(struct asi_list *node)
+{
+    node->previous->next = node->next;
+    node->next->previous = node->previous;
+}
+
 /* Take NODE out of its list; it may be in none. */
 static inline void asi_list_remove(struct asi_list *node)
 {

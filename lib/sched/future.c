@@ -10,44 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-void asi_future_init(struct anysync_future *future, uint32_t refs, void *result, size_t result_size)
-{
-    asi_cell_init(&future->cell);
-    asi_refs_init(&future->refs, refs);
-    future->result = result;
-    future->error = NULL;
-    future->status = 0;
-    future->generation = asi_fork_generation;
-    future->result_size = (uint32_t)result_size;
-    future->is_task = false;
-    future->is_job = false;
-    future->watched = false;
-    future->recycled = false;
-    future->named = false;
-    asi_flag_init(&future->seen);
-    if (result_size > 0)
-        memset(result, 0, result_size);
-}
-
-void asi_future_complete(struct anysync_future *future, int status, struct asi_error *error)
-{
-    future->status = status;
-    future->error = error;
-    asi_cell_complete(&future->cell);
-}
-
-void asi_future_complete_and_unref(
-        struct anysync_future *future, int status, struct asi_error *error)
-{
-    future->status = status;
-    future->error = error;
-    if (asi_refs_is_one(&future->refs))
-        asi_cell_complete_alone(&future->cell); /* nobody is there to see it */
-    else
-        asi_cell_complete(&future->cell);
-    anysync_future_unref(future);
-}
-
 int asi_future_collect_error(struct anysync_future *future)
 {
     asi_flag_set(&future->seen);
@@ -77,10 +39,8 @@ static void report_unseen(struct anysync_future *future)
     }
 }
 
-struct anysync_future *anysync_future_unref(struct anysync_future *future)
+void asi_future_free(struct anysync_future *future)
 {
-    if (!future || !asi_refs_drop(&future->refs))
-        return NULL;
     if (ASI_UNLIKELY(future->status < 0)) {
         report_unseen(future);
         asi_error_unref(future->error);
@@ -90,5 +50,17 @@ struct anysync_future *anysync_future_unref(struct anysync_future *future)
         asi_task_free(asi_task_of(future));
     else
         asi_free(future);
+}
+
+struct anysync_future *anysync_future_unref(struct anysync_future *future)
+{
+    if (!future || !asi_refs_drop(&future->refs))
+        return NULL;
+    if (ASI_LIKELY(asi_future_is_ordinary(future) && future->status == 0 &&
+                   asi_cell_done(&future->cell)))
+        asi_recycle_give(
+                ASI_RECYCLE_RECORD, asi_task_of(future)); /* it has hooks and values no more */
+    else
+        asi_future_free(future);
     return NULL;
 }

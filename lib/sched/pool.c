@@ -148,7 +148,7 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     scheduler->timed_out = false;
     asi_timer_init(&scheduler->root_timer, NULL);
     asi_timer_init(&scheduler->grace_timer, NULL);
-    scheduler->live = 0;
+    asi_counter_add(&scheduler->ended, asi_scheduler_live(scheduler));
     scheduler->unpolled = 0;
     scheduler->timers.root = NULL;
     scheduler->waits_ended++; /* the chains are forgotten */

@@ -23,6 +23,7 @@
 #include "coro/overflow.h"
 #include "sched/graph.h"
 #include "sched/job.h"
+#include "sched/quick.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 
@@ -44,14 +45,12 @@ bool asi_scheduler_post(struct asi_scheduler *scheduler, struct asi_letter *lett
 }
 
 /* FIRST to LAST, COUNT tasks that are linked as in the ready queue, join it. */
-static void add_many(struct asi_scheduler *scheduler, struct anysync_task *first,
-        struct anysync_task *last, size_t count)
+static void add_many(struct asi_scheduler *scheduler, struct asi_letter *first,
+        struct asi_letter *last, size_t count)
 {
-    scheduler->live += count;
     asi_counter_add(&scheduler->tasks, count);
-    asi_counter_add(&scheduler->live_shown, count);
-    if (scheduler->ready_tail)
-        scheduler->ready_tail->letter.next = &first->letter;
+    if (scheduler->ready_head)
+        scheduler->ready_tail->next = first;
     else
         scheduler->ready_head = first;
     scheduler->ready_tail = last;
@@ -67,8 +66,7 @@ static void take_letters(struct asi_scheduler *scheduler)
     struct asi_letter *letter = taken.first;
 
     if (letter && taken.usual) {
-        add_many(scheduler, asi_container_of(letter, struct anysync_task, letter),
-                asi_container_of(taken.last, struct anysync_task, letter), taken.count);
+        add_many(scheduler, letter, taken.last, taken.count);
         return;
     }
     while (letter) {
@@ -102,12 +100,9 @@ void asi_scheduler_ask_stop(struct asi_scheduler *scheduler, enum asi_stopping h
         asi_graph_loop_cancel_comes(scheduler);
 }
 
-/* The one after TASK in the ready queue. */
-static struct anysync_task *next_ready(struct anysync_task *task)
+static inline struct anysync_task *task_of(struct asi_letter *letter)
 {
-    struct asi_letter *next = task->letter.next;
-
-    return next ? asi_container_of(next, struct anysync_task, letter) : NULL;
+    return asi_container_of(letter, struct anysync_task, letter);
 }
 
 static const char *why_stopped(const struct asi_scheduler *scheduler)
@@ -125,8 +120,8 @@ void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
     if (how != ASI_STOP_CANCEL)
         return;
     /* New tasks are cancelled when they begin; ready ones hear of it at their next wait. */
-    for (struct anysync_task *task = scheduler->ready_head; task; task = next_ready(task))
-        asi_task_cancel(task, why);
+    for (struct asi_letter *letter = scheduler->ready_head; letter; letter = letter->next)
+        asi_task_cancel(task_of(letter), why);
     /* A cancel only makes tasks ready: nothing runs here. */
     struct asi_list *node = scheduler->suspended.next;
     while (node != &scheduler->suspended) {
@@ -174,34 +169,25 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler)
 {
     asi_timer_disarm(&scheduler->timers, &scheduler->root_timer);
     asi_scheduler_stop(scheduler, ASI_STOP_CANCEL);
-    if (scheduler->live > 0)
+    if (asi_scheduler_live(scheduler) > 0)
         start_grace(scheduler);
 }
 
 /* --- the ready queue -------------------------------------------------------------------------- */
 
-static struct anysync_task *pop_ready(struct asi_scheduler *scheduler)
+/* The first of those that are ready; there is one. */
+static inline struct anysync_task *pop_ready(struct asi_scheduler *scheduler)
 {
-    struct anysync_task *task = scheduler->ready_head;
+    struct asi_letter *first = scheduler->ready_head;
 
-    scheduler->ready_head = next_ready(task);
-    if (!scheduler->ready_head)
-        scheduler->ready_tail = NULL;
+    scheduler->ready_head = first->next;
     scheduler->budget--;
-    return task;
-}
-
-void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task)
-{
-    task->letter.next = NULL;
-    add_many(scheduler, task, task, 1);
+    return task_of(first);
 }
 
 void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
-    scheduler->live++;
     asi_counter_add(&scheduler->tasks, 1);
-    asi_counter_add(&scheduler->live_shown, 1);
     task->state = ASI_TASK_SUSPENDED;
     task->cancellable = true; /* then it is woken, and ends at once */
     task->local_wait = NULL;  /* the letter has done its service */
@@ -213,14 +199,14 @@ void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *ta
 /* --- stacks ----------------------------------------------------------------------------------- */
 
 /* Whether a runner on CORO can run TASK: its stack is as large as a new one would be. */
-static bool fits(const struct asi_coro *coro, const struct anysync_task *task)
+static inline bool fits(const struct asi_coro *coro, const struct anysync_task *task)
 {
     size_t wanted = task->function->stack_size;
 
-    return wanted == 0 || asi_coro_whole_size(coro) >= wanted;
+    return ASI_LIKELY(wanted == 0) || asi_coro_whole_size(coro) >= wanted;
 }
 
-static void go_idle(struct asi_scheduler *scheduler, struct asi_coro *coro)
+static inline void go_idle(struct asi_scheduler *scheduler, struct asi_coro *coro)
 {
     coro->next = scheduler->idle;
     scheduler->idle = coro;
@@ -240,42 +226,62 @@ void asi_scheduler_free_idle(struct asi_scheduler *scheduler, unsigned keep)
 static void run_new_tasks(void *argument);
 
 /* A runner for TASK; NULL, with the reason, when there is no stack. */
-static struct asi_coro *runner_for(
+static struct asi_coro *new_runner(
         struct asi_scheduler *scheduler, const struct anysync_task *task, const char **ret_why)
 {
-    struct asi_coro *coro = scheduler->idle;
     size_t size = scheduler->options.stack_size;
 
-    if (ASI_LIKELY(coro && fits(coro, task))) {
-        scheduler->idle = coro->next;
-        scheduler->idle_count--;
-        return coro;
-    }
     if (task->function->stack_size > size)
         size = task->function->stack_size;
-    coro = asi_coro_new(size, ret_why);
+    struct asi_coro *coro = asi_coro_new(size, ret_why);
     if (coro)
         asi_coro_prepare(coro, run_new_tasks, scheduler);
     return coro;
 }
 
-/* The stack that goes on after SELF, which may be a suspending task's, a runner's or the host's. */
-static struct asi_coro *next_stack(struct asi_scheduler *scheduler)
+static inline struct asi_coro *runner_for(
+        struct asi_scheduler *scheduler, const struct anysync_task *task, const char **ret_why)
 {
-    struct anysync_task *task = scheduler->ready_head;
-    const char *why;
+    struct asi_coro *coro = scheduler->idle;
 
-    if (!task || scheduler->budget == 0)
-        return &scheduler->host;
-    if (task->coro) {
-        pop_ready(scheduler);
-        return task->coro;
-    }
-    struct asi_coro *runner = runner_for(scheduler, task, &why);
-    return runner ? runner : &scheduler->host; /* the host finds the same and fails the task */
+    if (ASI_UNLIKELY(!coro || !fits(coro, task)))
+        return new_runner(scheduler, task, ret_why);
+    scheduler->idle = coro->next;
+    scheduler->idle_count--;
+    return coro;
 }
 
-static void switch_stack(
+/* Take TASK, the first that is ready and has a stack, off the queue: it is the one that runs, and
+ * its stack, which is returned, has to go on now.  (Noted here, and not when it has gone on: what
+ * the processor knows early it need not fetch from the stack it changes to.) */
+static inline struct asi_coro *resume_ready(
+        struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    pop_ready(scheduler);
+    scheduler->current = task;
+    task->state = ASI_TASK_RUNNING;
+    return task->coro;
+}
+
+/* The stack that goes on after a suspending task's or a runner's; `current` says who runs there. */
+static inline struct asi_coro *next_stack(struct asi_scheduler *scheduler)
+{
+    const char *why;
+
+    if (ASI_UNLIKELY(!scheduler->ready_head || scheduler->budget == 0)) {
+        scheduler->current = NULL;
+        return &scheduler->host;
+    }
+    struct anysync_task *task = task_of(scheduler->ready_head);
+    if (task->coro)
+        return resume_ready(scheduler, task);
+    scheduler->current = NULL;
+    struct asi_coro *runner = runner_for(scheduler, task, &why);
+    return ASI_LIKELY(runner) ? runner
+                              : &scheduler->host; /* the host finds the same and fails the task */
+}
+
+static inline void switch_stack(
         struct asi_scheduler *scheduler, struct asi_coro *from, struct asi_coro *to)
 {
     asi_counter_add(&scheduler->switches, 1);
@@ -297,51 +303,71 @@ static void run_new_tasks(void *argument)
     struct asi_coro *self = asi_coro_running;
 
     for (;;) {
-        struct anysync_task *task = scheduler->ready_head;
-        if (task && !task->coro && scheduler->budget > 0 && fits(self, task)) {
-            asi_task_begin(scheduler, pop_ready(scheduler));
-            check_process(scheduler);
-            continue; /* perhaps long after, on a stack that was suspended meanwhile */
+        struct asi_coro *next = &scheduler->host;
+        if (ASI_LIKELY(scheduler->ready_head && scheduler->budget > 0)) {
+            struct anysync_task *task = task_of(scheduler->ready_head);
+            if (!task->coro && fits(self, task)) {
+                asi_quick_begin(scheduler, pop_ready(scheduler));
+                check_process(scheduler);
+                continue; /* perhaps long after, on a stack that was suspended meanwhile */
+            }
+            /* Ask first, go idle then: a runner must not be given its own stack. */
+            next = next_stack(scheduler);
         }
-        /* Ask first, go idle then: a runner must not be given its own stack. */
-        struct asi_coro *next = next_stack(scheduler);
         go_idle(scheduler, self);
         switch_stack(scheduler, self, next);
     }
 }
 
-void asi_scheduler_suspend(struct asi_scheduler *scheduler)
+/* Let others run on this thread, until somebody goes on with TASK, the running one. */
+static inline __attribute__((always_inline)) void step_aside(
+        struct asi_scheduler *scheduler, struct anysync_task *task)
 {
-    struct anysync_task *task = scheduler->current;
     struct asi_coro *self = asi_coro_running;
     int saved = *scheduler->errno_at;
 
     task->coro = self;
-    if (task->state == ASI_TASK_RUNNING) {
-        task->state = ASI_TASK_SUSPENDED;
-        asi_list_add(&scheduler->suspended, &task->list);
-    }
-    scheduler->current = NULL;
-    if (ASI_UNLIKELY(asi_suspend_hook))
+    if (ASI_UNLIKELY(asi_suspend_hook)) {
+        scheduler->current = NULL;
         asi_suspend_hook(task);
+    }
     struct asi_coro *next = next_stack(scheduler);
-    if (next != self)
+    if (ASI_LIKELY(next != self))
         switch_stack(scheduler, self, next);
-    scheduler->current = task;
-    task->coro = NULL;
-    task->state = ASI_TASK_RUNNING;
     *scheduler->errno_at = saved; /* other tasks of this thread have had it meanwhile */
+}
+
+void asi_scheduler_suspend(struct asi_scheduler *scheduler)
+{
+    struct anysync_task *task = scheduler->current;
+
+    task->state = ASI_TASK_SUSPENDED;
+    asi_list_add(&scheduler->suspended, &task->list);
+    step_aside(scheduler, task);
+}
+
+static inline struct anysync_task *give_way(struct asi_scheduler *scheduler)
+{
+    struct anysync_task *task = scheduler->current;
+
+    if (ASI_UNLIKELY(!asi_mailbox_is_empty(&scheduler->mailbox)))
+        scheduler->budget = 0; /* a cancel that was asked for by now is seen by this yield */
+    task->state = ASI_TASK_READY;
+    asi_scheduler_ready(scheduler, task);
+    step_aside(scheduler, task);
+    return task;
 }
 
 void asi_scheduler_yield(struct asi_scheduler *scheduler)
 {
-    struct anysync_task *task = scheduler->current;
+    give_way(scheduler);
+}
 
-    if (!asi_mailbox_is_empty(&scheduler->mailbox))
-        scheduler->budget = 0; /* a cancel that was asked for by now is seen by this yield */
-    task->state = ASI_TASK_READY;
-    asi_scheduler_ready(scheduler, task);
-    asi_scheduler_suspend(scheduler);
+int asi_scheduler_yield_call(struct asi_scheduler *scheduler)
+{
+    struct anysync_task *task = give_way(scheduler);
+
+    return ASI_UNLIKELY(task->cancelled) ? asi_call_fails(-ECANCELED, NULL) : 0;
 }
 
 void asi_scheduler_leave(struct asi_scheduler *scheduler)
@@ -367,13 +393,13 @@ static void fail_for_stack(struct asi_scheduler *scheduler, const char *why)
 
 static void run_ready(struct asi_scheduler *scheduler)
 {
-    struct anysync_task *task = scheduler->ready_head;
+    struct anysync_task *task = task_of(scheduler->ready_head);
     struct asi_coro *next;
     const char *why = "";
 
     scheduler->budget = BUDGET;
     if (task->coro) {
-        next = pop_ready(scheduler)->coro;
+        next = resume_ready(scheduler, task);
     } else {
         next = runner_for(scheduler, task, &why);
         if (!next) {
@@ -438,7 +464,8 @@ static bool has_ended(struct asi_scheduler *scheduler)
 {
     if (scheduler->stopping == ASI_STOP_NOT)
         return false;
-    return (scheduler->live == 0 || scheduler->abandon) && asi_mailbox_close(&scheduler->mailbox);
+    return (asi_scheduler_live(scheduler) == 0 || scheduler->abandon) &&
+           asi_mailbox_close(&scheduler->mailbox);
 }
 
 static void loop(struct asi_scheduler *scheduler)
@@ -499,7 +526,7 @@ void asi_scheduler_run(struct asi_scheduler *scheduler)
 {
     enter(scheduler);
     loop(scheduler);
-    if (scheduler->live > 0)
+    if (asi_scheduler_live(scheduler) > 0)
         abandon_rest(scheduler);
     asi_poller_fini(&scheduler->poller);
     asi_coro_running = NULL;

@@ -65,9 +65,9 @@ struct asi_scheduler {
     struct asi_letter cancel_letter;
 
     _Alignas(64) struct anysync_task *current; /* the task that runs; NULL in the host */
-    struct anysync_task *ready_head;           /* FIFO */
-    struct anysync_task *ready_tail;
-    struct asi_coro *idle; /* runners that wait for work */
+    struct asi_letter *ready_head;             /* of tasks, FIFO; NULL: there is none */
+    struct asi_letter *ready_tail;             /* there if ready_head is */
+    struct asi_coro *idle;                     /* runners that wait for work */
     unsigned idle_count;
     unsigned budget;   /* tasks until the host has its turn */
     unsigned unpolled; /* turns since timers and descriptors were looked at */
@@ -76,7 +76,6 @@ struct asi_scheduler {
     struct asi_coro *left; /* a stack whose task ended by anysync_exit() */
     struct asi_timers timers;
     struct asi_list suspended;
-    size_t live;                  /* tasks begun or queued here, and not ended */
     struct anysync_task *root;    /* of a nested or here-loop: its end stops the loop */
     struct asi_timer root_timer;  /* of a here-loop: the deadline of its root */
     struct asi_timer grace_timer; /* of both: how long cancelled tasks may clean up */
@@ -91,7 +90,7 @@ struct asi_scheduler {
     struct anysync_executor_options options; /* constant while it runs */
     uint32_t generation;                     /* of the process whose thread runs it */
     uint64_t epoch; /* how often it was opened: a loop of the past is no loop of today */
-    struct asi_counter tasks, switches, turns, live_shown;
+    struct asi_counter tasks, ended, switches, turns; /* of tasks: taken, and gone */
 
     struct asi_scheduler *next_free; /* [pool lock] */
     struct asi_scheduler *next_all;  /* [pool lock] */
@@ -139,9 +138,6 @@ void asi_scheduler_limit_root(struct asi_scheduler *scheduler, anysync_time dead
 /* On its thread: the root has ended; cancel what it left, and leave that after the grace time. */
 void asi_scheduler_root_ended(struct asi_scheduler *scheduler);
 
-/* On its thread: give TASK (which has the loop's reference) to the ready queue. */
-void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task);
-
 /* On its thread: TASK (which has the loop's reference) is one of its tasks, and begins when it is
  * woken; it needs no stack until then. */
 void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *task);
@@ -150,11 +146,27 @@ void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *ta
 static inline void asi_scheduler_ready(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
     task->letter.next = NULL;
-    if (scheduler->ready_tail)
-        scheduler->ready_tail->letter.next = &task->letter;
+    if (scheduler->ready_head)
+        scheduler->ready_tail->next = &task->letter;
     else
-        scheduler->ready_head = task;
-    scheduler->ready_tail = task;
+        scheduler->ready_head = &task->letter;
+    scheduler->ready_tail = &task->letter;
+}
+
+/* On its thread: give TASK (which has the loop's reference) to the ready queue. */
+static inline void asi_scheduler_add(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    asi_counter_add(&scheduler->tasks, 1);
+    asi_scheduler_ready(scheduler, task);
+}
+
+/* Tasks begun or queued here, and not ended.  Any thread, which may see it late. */
+static inline uint64_t asi_scheduler_live(struct asi_scheduler *scheduler)
+{
+    uint64_t ended = asi_counter_get(&scheduler->ended);
+    uint64_t tasks = asi_counter_get(&scheduler->tasks);
+
+    return tasks > ended ? tasks - ended : 0;
 }
 
 /* For tests: called at each suspension, when the task can be woken again.  It may cancel the task.
@@ -181,20 +193,20 @@ static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
     }
     scheduler->budget--;
     asi_list_remove(&other->list);
-    other->state = ASI_TASK_READY;
+    other->state = ASI_TASK_RUNNING;
     task->coro = self;
     task->state = ASI_TASK_SUSPENDED;
     asi_list_add(&scheduler->suspended, &task->list);
-    scheduler->current = NULL;
+    scheduler->current = other;
     asi_counter_add(&scheduler->switches, 1);
     asi_coro_switch(self, to);
-    scheduler->current = task;
-    task->coro = NULL;
-    task->state = ASI_TASK_RUNNING;
 }
 
 /* Let the other ready tasks run, then go on. */
 void asi_scheduler_yield(struct asi_scheduler *scheduler);
+
+/* The same as a public call: returns 0, or -ECANCELED, noted, if the task is cancelled by then. */
+int asi_scheduler_yield_call(struct asi_scheduler *scheduler);
 
 /* Leave the running task's stack for good; the task has ended. */
 void asi_scheduler_leave(struct asi_scheduler *scheduler) __attribute__((noreturn));

@@ -11,37 +11,18 @@
 #include "base/memory.h"
 #include "sched/graph.h"
 #include "sched/job.h"
-#include "sched/scheduler.h"
+#include "sched/quick.h"
 #include "sched/scope.h"
-#include "sched/vars.h"
-#include "thread/recycle.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum {
-    ALIGNMENT = 16,
-    /* Small arguments use what the last line of the record leaves. */
-    ARGUMENT_AT = (offsetof(struct anysync_task, vars_given) + sizeof(bool) + ALIGNMENT - 1) /
-                  ALIGNMENT * ALIGNMENT
-};
-
 _Static_assert(sizeof(struct anysync_task) <= ASI_RECYCLE_RECORD_SIZE,
         "a task without argument and result has to fit the recycler's records");
-
-static size_t rounded(size_t size)
-{
-    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-}
 
 const char *asi_task_name(const struct anysync_task *task)
 {
     return task->future.named ? task->own_name : task->function->name;
-}
-
-void *asi_task_argument(struct anysync_task *task)
-{
-    return (char *)task + ARGUMENT_AT;
 }
 
 void asi_task_deliver_submission(struct asi_letter *letter, void *receiver)
@@ -54,41 +35,18 @@ void asi_task_deliver_parked(struct asi_letter *letter, void *receiver)
     asi_scheduler_park(receiver, asi_container_of(letter, struct anysync_task, letter));
 }
 
+void asi_task_prepare(struct anysync_task *task, const void *argument)
+{
+    if (task->function->kind == ANYSYNC_KIND_BLOCKING)
+        asi_job_init(task);
+    if (task->function->argument_size > 0)
+        memcpy(asi_task_argument(task), argument, task->function->argument_size);
+}
+
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs)
 {
-    size_t result_at = ARGUMENT_AT + rounded(function->argument_size);
-    size_t size = result_at + rounded(function->result_size);
-    bool recycled = size <= ASI_RECYCLE_RECORD_SIZE;
-
-    if (function->argument_size > UINT32_MAX || function->result_size > UINT32_MAX)
-        return NULL;
-    struct anysync_task *task =
-            recycled ? asi_recycle_take(ASI_RECYCLE_RECORD) : asi_allocate(size);
-    if (!task)
-        return NULL;
-    asi_future_init(&task->future, refs, (char *)task + result_at, function->result_size);
-    task->future.is_task = true;
-    task->future.recycled = recycled;
-    task->letter.deliver = asi_task_deliver_submission;
-    task->function = function;
-    task->scheduler = NULL;
-    task->coro = NULL;
-    task->waits = NULL;
-    task->vars = asi_vars_capture();
-    task->state = ASI_TASK_QUEUED;
-    task->asked = false;
-    task->cancelled = false;
-    task->cancellable = false;
-    task->vars_own = false;
-    task->scoped = false;
-    task->hooked = false;
-    asi_flag_init(&task->cancel_asked); /* the rest is set when it is used */
-    if (function->kind == ANYSYNC_KIND_BLOCKING)
-        asi_job_init(task);
-    if (function->argument_size > 0)
-        memcpy(asi_task_argument(task), argument, function->argument_size);
-    return task;
+    return asi_quick_new(function, argument, refs);
 }
 
 /* The hooks of a task that has ended, or will never run. */
@@ -118,22 +76,6 @@ void asi_task_free(struct anysync_task *task)
         asi_recycle_give(ASI_RECYCLE_RECORD, task);
     else
         asi_free(task);
-}
-
-void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task)
-{
-    int status = -ECANCELED;
-
-    /* A cancel whose letter has yet to be taken counts too: the flag is in a line that is here. */
-    if (!task->cancelled && !asi_flag_get(&task->cancel_asked) &&
-            scheduler->stopping != ASI_STOP_CANCEL) {
-        task->state = ASI_TASK_RUNNING;
-        task->local_wait = NULL; /* the letter has done its service */
-        scheduler->current = task;
-        status = task->function->body(asi_task_argument(task), task->future.result);
-        scheduler->current = NULL;
-    }
-    asi_task_end(scheduler, task, status);
 }
 
 /* The error object for a task that ends with STATUS: what its slot says, if it is about that. */
@@ -202,7 +144,7 @@ static void before_done(struct anysync_task *task)
 }
 
 /* Of a task with hooks: complete it, and let all know. */
-static void end_slowly(struct anysync_task *task, int status, struct asi_error *error)
+static void complete_hooked(struct anysync_task *task, int status, struct asi_error *error)
 {
     asi_future_complete(&task->future, status, error);
     call_hooks(task);
@@ -211,12 +153,16 @@ static void end_slowly(struct anysync_task *task, int status, struct asi_error *
 
 void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
+    asi_quick_end(scheduler, task, status);
+}
+
+void asi_task_end_slowly(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
+{
     struct asi_error *error = outcome(task, &status, scheduler->options.name);
 
     ASI_ASSERT(!task->scoped, "a body returned within a scope or a group: exit or close it before");
     task->state = ASI_TASK_ENDED;
-    scheduler->live--;
-    asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
+    asi_counter_add(&scheduler->ended, 1);
     if (task == scheduler->root)
         asi_scheduler_root_ended(scheduler);
     wake_local_waits(task);
@@ -237,9 +183,9 @@ struct asi_error *asi_task_settle(struct anysync_task *task, int *status, const 
 void asi_task_complete(struct anysync_task *task, int status, struct asi_error *error)
 {
     if (ASI_UNLIKELY(task->hooked))
-        end_slowly(task, status, error);
-    else
-        asi_future_complete_and_unref(&task->future, status, error);
+        complete_hooked(task, status, error);
+    else if (asi_future_complete_and_drop(&task->future, status, error))
+        asi_future_free(&task->future);
 }
 
 void asi_task_abandon(struct anysync_task *task)
@@ -252,8 +198,7 @@ void asi_task_abandon(struct anysync_task *task)
     asi_error_unref(task->future.error);
     if (task->scoped)
         asi_scope_leave_all(task);
-    scheduler->live--;
-    asi_counter_add(&scheduler->live_shown, (uint64_t)-1);
+    asi_counter_add(&scheduler->ended, 1);
     asi_future_complete(&task->future, -ECANCELED,
             asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,
                     "task \"%s\" was abandoned: it did not end in its grace time after a cancel",

@@ -138,7 +138,8 @@ struct asi_task_hook {
     void (*ended)(struct asi_task_hook *hook, struct anysync_task *task);
 };
 
-/* A task of FUNCTION with a copy of ARGUMENT and REFS references; NULL when there is no memory. */
+/* A task of FUNCTION with a copy of ARGUMENT and REFS references; NULL when there is no memory.
+ * (In line: sched/quick.h.) */
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs);
 
@@ -151,16 +152,23 @@ asi_letter_fn asi_task_deliver_parked;
 /* Its name, for messages. */
 const char *asi_task_name(const struct anysync_task *task);
 
-/* Where its copy of the argument lies. */
-void *asi_task_argument(struct anysync_task *task);
+/* Where its copy of the argument lies: small ones use what the last line of the record leaves. */
+enum {
+    ASI_TASK_ALIGNMENT = 16,
+    ASI_TASK_ARGUMENT_AT =
+            (offsetof(struct anysync_task, vars_given) + sizeof(bool) + ASI_TASK_ALIGNMENT - 1) /
+            ASI_TASK_ALIGNMENT * ASI_TASK_ALIGNMENT
+};
+static inline void *asi_task_argument(struct anysync_task *task)
+{
+    return (char *)task + ASI_TASK_ARGUMENT_AT;
+}
 
 /* The last reference of a task is gone: free it. */
 void asi_task_free(struct anysync_task *task);
 
-/* Loop thread: run its body, from beginning to end, on this stack. */
-void asi_task_begin(struct asi_scheduler *scheduler, struct anysync_task *task);
-
-/* Loop thread: it is over; tell who waits, drop the loop's reference. */
+/* Loop thread: TASK is over; tell who waits, drop the loop's reference.  (In line, and running the
+ * body too: sched/quick.h.) */
 void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, int status);
 
 /* Loop thread: a task that has a stack will never go on: stack and record stay as they are, for

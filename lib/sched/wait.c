@@ -388,13 +388,6 @@ int asi_wait_end(enum asi_world world, struct anysync_future *future, struct asi
     return wait_aimed(world, &aim, deadline, &index);
 }
 
-/* A task of this loop that has not ended: only this thread can end it, and no atomic is needed. */
-static bool is_local(enum asi_world world, struct anysync_future *future)
-{
-    return world == ASI_WORLD_TASK && future->is_task &&
-           asi_task_of(future)->scheduler == asi_scheduler_here();
-}
-
 static void remove_wait(struct anysync_task *task, struct asi_local_wait *wait)
 {
     struct asi_local_wait **at = &task->waits;
@@ -426,13 +419,31 @@ int asi_wait_local_for(struct asi_local_wait *wait, const bool *woken, anysync_t
     return error;
 }
 
-static int wait_for_local(struct anysync_task *task, anysync_time deadline)
+/* SELF waits for TASK, both of this loop, until that ends or SELF is cancelled. */
+static int suspend_for(struct anysync_task *self, struct anysync_task *task)
 {
-    struct anysync_task *self = ((struct asi_scheduler *)asi_local.scheduler)->current;
     struct asi_local_wait wait = {.next = task->waits, .task = self, .target = task};
 
-    if (asi_cell_done(&task->future.cell))
+    task->waits = &wait;
+    self->local_wait = &wait;
+    self->cancellable = true;
+    do
+        asi_scheduler_suspend(self->scheduler);
+    while (ASI_UNLIKELY(!wait.woken && !self->cancelled));
+    self->cancellable = false;
+    self->local_wait = NULL;
+    self->scheduler->waits_ended++;
+    if (ASI_LIKELY(wait.woken))
         return 0;
+    remove_wait(task, &wait);
+    return -ECANCELED;
+}
+
+/* The same with a deadline, in scopes, or when it is refused. */
+static int wait_limited(struct anysync_task *self, struct anysync_task *task, anysync_time deadline)
+{
+    struct asi_local_wait wait = {.next = task->waits, .task = self, .target = task};
+
     if (deadline == ANYSYNC_POLL) {
         int refused = asi_wait_checkpoint();
         return refused ? refused : -ETIMEDOUT;
@@ -444,12 +455,25 @@ static int wait_for_local(struct anysync_task *task, anysync_time deadline)
     return wait.woken ? 0 : error;
 }
 
+int asi_wait_here(struct anysync_task *self, struct anysync_task *task, anysync_time deadline)
+{
+    if (asi_cell_done(&task->future.cell))
+        return 0;
+    if (ASI_UNLIKELY(deadline != ANYSYNC_FOREVER || self->scoped || self->cancelled ||
+                     self->scheduler->generation != asi_fork_generation))
+        return wait_limited(self, task, deadline);
+    if (task->state == ASI_TASK_SUSPENDED && task->local_wait && asi_graph_closes(task))
+        return -EDEADLK;
+    return suspend_for(self, task);
+}
+
 int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_time deadline)
 {
+    struct anysync_task *self = asi_wait_is_here(future);
     size_t index;
 
-    if (is_local(world, future))
-        return wait_for_local(asi_task_of(future), deadline);
+    if (world == ASI_WORLD_TASK && self)
+        return asi_wait_here(self, asi_task_of(future), deadline);
     return asi_wait_any(world, &future, 1, deadline, &index);
 }
 

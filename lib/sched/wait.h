@@ -97,6 +97,20 @@ static inline void asi_party_deliver(struct asi_party *party)
 int asi_wait_any(enum asi_world world, struct anysync_future *const *futures, size_t count,
         anysync_time deadline, size_t *ret_index);
 
+/* If FUTURE is of a task that only this loop can end, the running task, which can wait for it
+ * without any atomic; else NULL. */
+static inline struct anysync_task *asi_wait_is_here(struct anysync_future *future)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    if (ASI_LIKELY(here && future->is_task && asi_task_of(future)->scheduler == here))
+        return here->current;
+    return NULL;
+}
+
+/* For that: SELF waits for TASK.  Returns as asi_wait_any(). */
+int asi_wait_here(struct anysync_task *self, struct anysync_task *task, anysync_time deadline);
+
 /* The same for one. */
 int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_time deadline);
 

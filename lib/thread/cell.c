@@ -62,36 +62,16 @@
 
 enum { SWEEP_AT_LEAST = 8 };
 
-static struct asi_link done_mark; /* an address that no link has */
-#define DONE (&done_mark)
+struct asi_link asi_cell_done_mark;
+#define DONE (&asi_cell_done_mark)
 
-static void free_chain(struct asi_link *link)
+void asi_cell_free_links(struct asi_link *link)
 {
     while (link) {
         struct asi_link *next = link->next;
         asi_link_free(link);
         link = next;
     }
-}
-
-void asi_cell_fini(struct asi_cell *cell)
-{
-    struct asi_link *head = asi_load(&cell->head, relaxed); /* alone now */
-
-    if (head != DONE)
-        free_chain(head);
-}
-
-bool asi_cell_done(struct asi_cell *cell)
-{
-    return asi_load(&cell->head, acquire) == DONE; /* C1 */
-}
-
-bool asi_cell_awaited(struct asi_cell *cell)
-{
-    struct asi_link *head = asi_load(&cell->head, relaxed); /* C13 */
-
-    return head && head != DONE;
 }
 
 bool asi_cell_claim(struct asi_cell *cell)
@@ -104,8 +84,8 @@ static asi_atomic(struct asi_link *) leftovers;
 
 static void free_leftovers(void)
 {
-    if (ASI_UNLIKELY(asi_load(&leftovers, relaxed)))         /* C11: a hint */
-        free_chain(asi_exchange(&leftovers, NULL, acquire)); /* C11 */
+    if (ASI_UNLIKELY(asi_load(&leftovers, relaxed)))                  /* C11: a hint */
+        asi_cell_free_links(asi_exchange(&leftovers, NULL, acquire)); /* C11 */
 }
 
 /* Free the links of CHAIN, now or, in a signal handler, later. */
@@ -116,7 +96,7 @@ static void discard(struct asi_link *chain)
     if (!chain)
         return;
     if (asi_local.in_signal == 0) {
-        free_chain(chain);
+        asi_cell_free_links(chain);
         return;
     }
     while (last->next)
@@ -146,23 +126,10 @@ static struct asi_link *deliver_all(struct asi_link *link)
     return rest;
 }
 
-void asi_cell_complete(struct asi_cell *cell)
+void asi_cell_deliver(struct asi_link *chain)
 {
-    struct asi_link *link = asi_exchange(&cell->head, DONE, acq_rel); /* C4 */
-
-    ASI_ASSERT(link != DONE, "a future was completed twice");
-    /* From here on the cell may be gone. */
-    if (ASI_UNLIKELY(link))
-        discard(deliver_all(link));
-}
-
-void asi_cell_complete_alone(struct asi_cell *cell)
-{
-    /* C12: nobody joins or reads any more, but links that were left behind may be there */
-    struct asi_link *link = asi_load(&cell->head, relaxed);
-
-    asi_store(&cell->head, DONE, relaxed); /* C12 */
-    free_chain(link);
+    ASI_ASSERT(chain != DONE, "a future was completed twice");
+    discard(deliver_all(chain));
 }
 
 struct asi_link *asi_link_new(void)

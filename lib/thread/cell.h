@@ -23,6 +23,7 @@
 #ifndef ASI_THREAD_CELL_H
 #define ASI_THREAD_CELL_H
 
+#include "base/assert.h"
 #include "thread/atomic.h"
 #include "thread/waiter.h"
 
@@ -51,22 +52,58 @@ static inline void asi_cell_init(struct asi_cell *cell)
     asi_store(&cell->claimed, 0, relaxed);
 }
 
-/* Frees what was left behind.  Nobody else uses the cell any more. */
-void asi_cell_fini(struct asi_cell *cell);
+/* In `head`: the cell is done.  An address that no link has. */
+extern struct asi_link asi_cell_done_mark;
 
-bool asi_cell_done(struct asi_cell *cell);
+/* Links that a cell had when it was done: deliver to them, or free them. */
+void asi_cell_deliver(struct asi_link *chain);
+void asi_cell_free_links(struct asi_link *chain);
+
+/* Frees what was left behind.  Nobody else uses the cell any more. */
+static inline void asi_cell_fini(struct asi_cell *cell)
+{
+    struct asi_link *head = asi_load(&cell->head, relaxed); /* alone now */
+
+    if (ASI_UNLIKELY(head != &asi_cell_done_mark))
+        asi_cell_free_links(head);
+}
+
+static inline bool asi_cell_done(struct asi_cell *cell)
+{
+    return asi_load(&cell->head, acquire) == &asi_cell_done_mark; /* C1 */
+}
 
 /* Whether links are there: a waiter whose join happened before is seen, and some that left too. */
-bool asi_cell_awaited(struct asi_cell *cell);
+static inline bool asi_cell_awaited(struct asi_cell *cell)
+{
+    struct asi_link *head = asi_load(&cell->head, relaxed); /* C13 */
+
+    return head && head != &asi_cell_done_mark;
+}
 
 /* Ask for the right to complete the cell, where several may want to.  True once. */
 bool asi_cell_claim(struct asi_cell *cell);
 
-/* Make it done, and deliver to all.  Async-signal-safe if the wake functions are. */
-void asi_cell_complete(struct asi_cell *cell);
+/* Make it done, and deliver to all.  Async-signal-safe if the wake functions are.  From then on the
+ * cell may be gone. */
+static inline void asi_cell_complete(struct asi_cell *cell)
+{
+    struct asi_link *link = asi_exchange(&cell->head, &asi_cell_done_mark, acq_rel); /* C4 */
+
+    if (ASI_UNLIKELY(link))
+        asi_cell_deliver(link);
+}
 
 /* The same, where the caller is the only one who knows the cell. */
-void asi_cell_complete_alone(struct asi_cell *cell);
+static inline void asi_cell_complete_alone(struct asi_cell *cell)
+{
+    /* C12: nobody joins or reads any more, but links that were left behind may be there */
+    struct asi_link *link = asi_load(&cell->head, relaxed);
+
+    asi_store(&cell->head, &asi_cell_done_mark, relaxed); /* C12 */
+    if (ASI_UNLIKELY(link))
+        asi_cell_free_links(link);
+}
 
 /* A link for asi_cell_join, or NULL when there is no memory. */
 struct asi_link *asi_link_new(void);

@@ -40,6 +40,22 @@ struct asi_local {
 /* initial-exec: one instruction to reach it, also from the shared library (a few hundred bytes). */
 extern _Thread_local struct asi_local asi_local __attribute__((tls_model("initial-exec")));
 
+/* An object of the recycler, not cleared; NULL when there is no memory. */
+static inline void *asi_recycle_take(enum asi_recycle_class kind)
+{
+    return ASI_RECYCLE_KEEPS ? asi_recycle_take_kept(&asi_local.shelves[kind], kind)
+                             : asi_recycle_take_fresh(kind);
+}
+
+/* Give it back (consumed). */
+static inline void asi_recycle_give(enum asi_recycle_class kind, void *object)
+{
+    if (ASI_RECYCLE_KEEPS)
+        asi_recycle_give_kept(&asi_local.shelves[kind], kind, object);
+    else
+        asi_recycle_give_fresh(object);
+}
+
 /* Have the end-of-thread functions run for this thread.  Cheap after the first time. */
 void asi_local_attach_slowly(void);
 

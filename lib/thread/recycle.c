@@ -20,17 +20,6 @@
 
 enum { BATCH = ASI_RECYCLE_BATCH, DEPOT_BATCHES = 512 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KEEP false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define KEEP false
-#endif
-#endif
-#ifndef KEEP
-#define KEEP true
-#endif
-
 static struct depot {
     struct asi_lock lock;
     struct asi_spare *batches; /* [lock] each a chain of BATCH objects */
@@ -106,7 +95,7 @@ void *asi_recycle_take_slowly(struct asi_shelf *shelf, enum asi_recycle_class ki
     if (!batch)
         return NULL;
     shelf->loaded = batch->next;
-    shelf->count = count - 1;
+    shelf->room = BATCH - (count - 1);
     return batch;
 }
 
@@ -115,29 +104,24 @@ void asi_recycle_give_slowly(struct asi_shelf *shelf, enum asi_recycle_class kin
     struct asi_spare *spare = object;
 
     asi_local_attach();
-    if (shelf->count == BATCH) {
+    if (shelf->loaded) {
         if (shelf->full)
             store_batch(kind, shelf->full);
         shelf->full = shelf->loaded;
-        shelf->loaded = NULL;
-        shelf->count = 0;
     }
-    spare->next = shelf->loaded;
+    spare->next = NULL;
     shelf->loaded = spare;
-    shelf->count++;
+    shelf->room = BATCH - 1;
 }
 
-void *asi_recycle_take(enum asi_recycle_class kind)
+void *asi_recycle_take_fresh(enum asi_recycle_class kind)
 {
-    return KEEP ? asi_recycle_take_kept(&asi_local.shelves[kind], kind) : asi_allocate(sizes[kind]);
+    return asi_allocate(sizes[kind]);
 }
 
-void asi_recycle_give(enum asi_recycle_class kind, void *object)
+void asi_recycle_give_fresh(void *object)
 {
-    if (KEEP)
-        asi_recycle_give_kept(&asi_local.shelves[kind], kind, object);
-    else
-        asi_free(object);
+    asi_free(object);
 }
 
 void asi_recycle_flush(struct asi_shelf *shelves)
@@ -146,7 +130,7 @@ void asi_recycle_flush(struct asi_shelf *shelves)
         struct asi_shelf *shelf = &shelves[kind];
         if (shelf->full)
             store_batch(kind, shelf->full);
-        if (shelf->count == BATCH)
+        if (shelf->loaded && shelf->room == 0)
             store_batch(kind, shelf->loaded);
         else
             free_batch(kind, shelf->loaded); /* the depot knows whole batches only */

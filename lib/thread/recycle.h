@@ -30,7 +30,7 @@ struct asi_spare; /* an object that waits to be used again */
 struct asi_shelf {
     struct asi_spare *loaded; /* chain to take from and give to */
     struct asi_spare *full;   /* a whole batch, or NULL */
-    unsigned count;           /* of loaded */
+    unsigned room;            /* how many more may be loaded; 0 also if it was never used */
 };
 
 struct asi_spare {
@@ -49,7 +49,7 @@ static inline void *asi_recycle_take_kept(struct asi_shelf *shelf, enum asi_recy
     if (ASI_UNLIKELY(!spare))
         return asi_recycle_take_slowly(shelf, kind);
     shelf->loaded = spare->next;
-    shelf->count--;
+    shelf->room++;
     return spare;
 }
 
@@ -61,18 +61,29 @@ static inline void asi_recycle_give_kept(
 {
     struct asi_spare *spare = object;
 
-    if (ASI_UNLIKELY(shelf->count == ASI_RECYCLE_BATCH || !shelf->loaded)) {
+    if (ASI_UNLIKELY(shelf->room == 0)) {
         asi_recycle_give_slowly(shelf, kind, object);
         return;
     }
     spare->next = shelf->loaded;
     shelf->loaded = spare;
-    shelf->count++;
+    shelf->room--;
 }
 
-/* The same with this thread's shelves or, in a sanitizer build, with malloc and free. */
-void *asi_recycle_take(enum asi_recycle_class kind);
-void asi_recycle_give(enum asi_recycle_class kind, void *object);
+/* Whether objects are kept, so that thread/local.h has asi_recycle_take() and _give() that use this
+ * thread's shelves; if not, they go through malloc and free. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ASI_RECYCLE_KEEPS false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define ASI_RECYCLE_KEEPS false
+#endif
+#endif
+#ifndef ASI_RECYCLE_KEEPS
+#define ASI_RECYCLE_KEEPS true
+#endif
+void *asi_recycle_take_fresh(enum asi_recycle_class kind);
+void asi_recycle_give_fresh(void *object);
 
 /* The end of a thread: its shelves go to the depot. */
 void asi_recycle_flush(struct asi_shelf *shelves);
