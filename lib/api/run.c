@@ -217,8 +217,12 @@ static struct asi_scheduler *here_loop(void)
 {
     struct asi_scheduler *scheduler = asi_local.here;
 
-    if (!scheduler) {
+    if (ASI_UNLIKELY(!scheduler)) {
         scheduler = asi_scheduler_take();
+        if (scheduler) { /* it keeps its options from one run to the next */
+            scheduler->options = (struct anysync_executor_options)ASI_DEFAULT_OPTIONS;
+            scheduler->options.name = "here";
+        }
         asi_local.here = scheduler;
         asi_local_attach();
     }
@@ -228,11 +232,7 @@ static struct asi_scheduler *here_loop(void)
 static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, void *ret_result,
         anysync_time deadline)
 {
-    static const char name[] = "here";
-    struct anysync_executor_options options = ASI_DEFAULT_OPTIONS;
-
-    options.name = name;
-    asi_scheduler_open(scheduler, ASI_LOOP_HERE, &options);
+    asi_scheduler_open(scheduler, ASI_LOOP_HERE, NULL);
     task->scheduler = scheduler;
     scheduler->root = task;
     asi_scheduler_add(scheduler, task);

@@ -103,7 +103,7 @@ static int check_headroom(void)
     return error;
 }
 
-void asi_poller_fini(struct asi_poller *poller)
+static void close_base(struct asi_poller *poller)
 {
     asi_doorbell_use_word(poller->bell);
     if (poller->bell_event)
@@ -119,6 +119,12 @@ void asi_poller_fini(struct asi_poller *poller)
     poller->clock_event = NULL;
     poller->clock_fd = -1;
     poller->clock_armed = ANYSYNC_FOREVER;
+}
+
+void asi_poller_fini(struct asi_poller *poller)
+{
+    if (poller->base)
+        close_base(poller);
 }
 
 /* The event that wakes the poll for the next timer. */
@@ -167,7 +173,7 @@ int asi_poller_open(struct asi_poller *poller)
     return 0;
 
 fail:
-    asi_poller_fini(poller);
+    close_base(poller);
     return error;
 }
 

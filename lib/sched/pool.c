@@ -141,13 +141,14 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
 {
     scheduler->epoch++;
     scheduler->kind = kind;
-    scheduler->options = *options;
+    if (options)
+        scheduler->options = *options;
     scheduler->root = NULL;
     scheduler->stopping = ASI_STOP_NOT;
     scheduler->abandon = false;
     scheduler->timed_out = false;
-    asi_timer_init(&scheduler->root_timer, NULL);
-    asi_timer_init(&scheduler->grace_timer, NULL);
+    scheduler->root_timer.armed = false;
+    scheduler->grace_timer.armed = false;
     asi_counter_add(&scheduler->ended, asi_scheduler_live(scheduler));
     scheduler->unpolled = 0;
     scheduler->timers.root = NULL;

@@ -75,13 +75,15 @@ static inline void asi_quick_wake(struct asi_scheduler *scheduler, struct anysyn
 static inline void asi_quick_end(
         struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
-    if (ASI_UNLIKELY(status != 0 || task->future.error || task->vars || task->scoped ||
-                     task->hooked || task == scheduler->root)) {
+    if (ASI_UNLIKELY(
+                status != 0 || task->future.error || task->vars || task->scoped || task->hooked)) {
         asi_task_end_slowly(scheduler, task, status);
         return;
     }
     task->state = ASI_TASK_ENDED;
     asi_counter_add(&scheduler->ended, 1);
+    if (ASI_UNLIKELY(task == scheduler->root))
+        asi_scheduler_root_ended(scheduler);
     for (struct asi_local_wait *wait = task->waits, *next; wait; wait = next) {
         next = wait->next; /* its owner may go when it is woken; not before, on this thread */
         wait->woken = true;

@@ -70,6 +70,7 @@ struct asi_scheduler {
     struct asi_coro *idle;                     /* runners that wait for work */
     unsigned idle_count;
     unsigned budget;   /* tasks until the host has its turn */
+    int streak;        /* looks into the mailbox that found letters, one after another */
     unsigned unpolled; /* turns since timers and descriptors were looked at */
     int *errno_at;     /* of its thread: tasks share it, and each finds its own after a wait */
     struct asi_coro host;
@@ -115,7 +116,8 @@ void asi_scheduler_give(struct asi_scheduler *scheduler);
  * none: they began on this one, and a coroutine never changes its thread.  (give sees to it.) */
 void asi_scheduler_free_idle(struct asi_scheduler *scheduler, unsigned keep);
 
-/* Open it for letters.  From now on others may post. */
+/* Open it for letters.  From now on others may post.  OPTIONS: NULL, and it has those of last time.
+ */
 void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind,
         const struct anysync_executor_options *options);
 
