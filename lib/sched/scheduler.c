@@ -29,7 +29,6 @@
 
 #include <errno.h>
 
-enum { LOOKS_IN_A_STREAM = 8, LOOKS_WITHOUT_GATHERING = 1000, WORTH_GATHERING = 8 };
 enum { BUDGET = 256, LOOK_EVERY = 32, MOST_IDLE = 64, LOOK_AT_FDS_EVERY = 64 };
 
 void (*asi_suspend_hook)(struct anysync_task *task);
@@ -57,33 +56,13 @@ static void add_many(struct asi_scheduler *scheduler, struct asi_letter *first,
     scheduler->ready_tail = last;
 }
 
-/* Letters come faster than the loop is through with those it took.  If they do so in numbers, a
- * moment's wait makes them cheaper for both sides (a stream of them: by two thirds, for each is
- * then written to a word that the producer still has).  If only a few came meanwhile, they are from
- * some who wait for an answer: not again soon. */
-static struct asi_taken take_gathered(struct asi_scheduler *scheduler)
-{
-    if (!scheduler->ready_head)
-        asi_mailbox_let_gather();
-    struct asi_taken taken =
-            asi_mailbox_take_usual(&scheduler->mailbox, asi_task_deliver_submission);
-    if (taken.count < WORTH_GATHERING)
-        scheduler->streak = -LOOKS_WITHOUT_GATHERING;
-    return taken;
-}
-
 /* New tasks alone, the usual case, are in the form of the ready queue already. */
 static void take_letters(struct asi_scheduler *scheduler)
 {
-    if (asi_mailbox_is_empty(&scheduler->mailbox)) {
-        if (scheduler->streak > 0)
-            scheduler->streak = 0;
+    if (asi_mailbox_is_empty(&scheduler->mailbox))
         return; /* a look is cheaper than an exchange; what it missed keeps the loop from parking */
-    }
     struct asi_taken taken =
-            ++scheduler->streak > LOOKS_IN_A_STREAM
-                    ? take_gathered(scheduler)
-                    : asi_mailbox_take_usual(&scheduler->mailbox, asi_task_deliver_submission);
+            asi_mailbox_take_usual(&scheduler->mailbox, asi_task_deliver_submission);
     struct asi_letter *letter = taken.first;
 
     if (letter && taken.usual) {

@@ -70,7 +70,6 @@ struct asi_scheduler {
     struct asi_coro *idle;                     /* runners that wait for work */
     unsigned idle_count;
     unsigned budget;   /* tasks until the host has its turn */
-    int streak;        /* looks into the mailbox that found letters, one after another */
     unsigned unpolled; /* turns since timers and descriptors were looked at */
     int *errno_at;     /* of its thread: tasks share it, and each finds its own after a wait */
     struct asi_coro host;

@@ -61,8 +61,6 @@ static struct asi_letter parked_mark, closed_mark;
 #define PARKED (&parked_mark)
 #define CLOSED (&closed_mark)
 
-enum { GATHER_PAUSES = 32 };
-
 void asi_mailbox_init(struct asi_mailbox *mailbox)
 {
     asi_store(&mailbox->newest, NULL, release); /* M7's partner when a mailbox is opened again */
@@ -101,12 +99,6 @@ struct asi_taken asi_mailbox_take_usual(struct asi_mailbox *mailbox, asi_letter_
         lifo = next;
     }
     return taken;
-}
-
-void asi_mailbox_let_gather(void)
-{
-    for (int i = 0; i < GATHER_PAUSES; i++)
-        asi_spin_pause();
 }
 
 struct asi_letter *asi_mailbox_take_all(struct asi_mailbox *mailbox)

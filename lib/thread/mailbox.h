@@ -54,10 +54,6 @@ static inline bool asi_mailbox_is_empty(struct asi_mailbox *mailbox)
     return !asi_load(&mailbox->newest, relaxed); /* M5: only compared; take_all synchronizes */
 }
 
-/* Keep off for a moment, about a microsecond, so that producers who push one letter after another
- * need not fetch the word back from this processor for each of them. */
-void asi_mailbox_let_gather(void);
-
 /* Take everything: a chain in FIFO order (owned by the caller), or NULL.  Ends a park. */
 struct asi_letter *asi_mailbox_take_all(struct asi_mailbox *mailbox);
 
