@@ -150,7 +150,7 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     asi_timer_init(&scheduler->grace_timer, NULL);
     scheduler->live = 0;
     scheduler->unpolled = 0;
-    scheduler->timers.root = NULL;
+    asi_timers_clear(&scheduler->timers);
     scheduler->waits_ended++; /* the chains are forgotten */
     asi_list_init(&scheduler->suspended);
     scheduler->drain_letter.deliver = NULL;

@@ -394,7 +394,7 @@ static void run_ready(struct asi_scheduler *scheduler)
 static void look_around(struct asi_scheduler *scheduler)
 {
     scheduler->unpolled = 0;
-    if (scheduler->timers.root)
+    if (asi_timers_any(&scheduler->timers))
         asi_timers_fire(&scheduler->timers, anysync_now());
     asi_poller_poll(&scheduler->poller);
 }
