@@ -148,6 +148,7 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     scheduler->timed_out = false;
     asi_timer_init(&scheduler->root_timer, NULL);
     asi_timer_init(&scheduler->grace_timer, NULL);
+    asi_timer_init(&scheduler->spare_timer, NULL);
     scheduler->live = 0;
     scheduler->unpolled = 0;
     asi_timers_clear(&scheduler->timers);

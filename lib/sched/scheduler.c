@@ -23,6 +23,7 @@
 #include "coro/overflow.h"
 #include "sched/graph.h"
 #include "sched/job.h"
+#include "sched/spare.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 
@@ -397,6 +398,8 @@ static void look_around(struct asi_scheduler *scheduler)
     if (asi_timers_any(&scheduler->timers))
         asi_timers_fire(&scheduler->timers, anysync_now());
     asi_poller_poll(&scheduler->poller);
+    if (ASI_UNLIKELY(asi_spare_any()))
+        asi_spare_watch(scheduler);
 }
 
 /* Whether there is something to do before the next sleep. */
@@ -501,6 +504,8 @@ void asi_scheduler_run(struct asi_scheduler *scheduler)
     loop(scheduler);
     if (scheduler->live > 0)
         abandon_rest(scheduler);
+    if (asi_spare_any())
+        asi_spare_trim_all();
     asi_poller_fini(&scheduler->poller);
     asi_coro_running = NULL;
     asi_local.scheduler = NULL;

@@ -16,7 +16,8 @@
  * EMPTY slabs lose their bookkeeping and wait, as blocks, in `idle`.  All but the first few are
  *   lent to the system (MADV_FREE): when it is short of memory it takes their pages, without a
  *   word, and until then they can be used again at once.  Clearing new pages would cost more than
- *   all else that a record needs.  What `idle` has no place for is unmapped.
+ *   all else that a record needs.  What `idle` has no place for is unmapped, and so are, when the
+ *   blocks are trimmed, those that nobody has needed since the last time.
  *
  * WHICH  Slabs with room are on one list.  Records are taken from its first slab; a slab joins at
  *   the end, so that the ones at the end have the best chance to become empty.
@@ -27,6 +28,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "thread/flag.h"
 #include "thread/lock.h"
 #include "thread/recycle.h"
 
@@ -55,7 +57,9 @@ static struct asi_lock lock = ASI_LOCK_INIT;
 static struct asi_list roomy = {&roomy, &roomy}; /* [lock] */
 static void *idle[MOST_IDLE];                    /* [lock] blocks that are no slabs now */
 static unsigned idle_count;                      /* [lock] */
+static unsigned least_idle;                      /* [lock] since the last trim */
 static unsigned block_count;                     /* [lock] mapped: slabs and idle ones */
+static struct asi_counter spare_blocks;          /* [lock] idle ones that are not kept for good */
 
 static struct slab *slab_of(struct asi_spare *spare)
 {
@@ -88,10 +92,28 @@ static void *map_block(void)
     return base + before;
 }
 
+/* [lock] BLOCK is idle from now on; there is room for it. */
+static void push_idle(void *block)
+{
+    idle[idle_count++] = block;
+    if (idle_count > KEPT)
+        asi_counter_add(&spare_blocks, 1);
+}
+
+/* [lock] There is one. */
+static void *pop_idle(void)
+{
+    if (idle_count > KEPT)
+        asi_counter_add(&spare_blocks, (uint64_t)-1);
+    if (--idle_count < least_idle)
+        least_idle = idle_count;
+    return idle[idle_count];
+}
+
 /* [lock] */
 static struct slab *slab_new(void)
 {
-    struct slab *slab = idle_count > 0 ? idle[--idle_count] : map_block();
+    struct slab *slab = idle_count > 0 ? pop_idle() : map_block();
 
     if (!slab)
         return NULL;
@@ -123,7 +145,7 @@ static void retire(struct asi_list *empty)
         asi_lock_take(&lock);
         bool keep = lent && idle_count < MOST_IDLE;
         if (keep)
-            idle[idle_count++] = slab;
+            push_idle(slab);
         else
             block_count--;
         asi_lock_give(&lock);
@@ -191,7 +213,7 @@ static void became_empty(struct slab *slab, struct asi_list *empty)
 {
     asi_list_remove(&slab->list);
     if (idle_count < KEPT)
-        idle[idle_count++] = slab;
+        push_idle(slab);
     else
         asi_list_add(empty, &slab->list);
 }
@@ -215,6 +237,30 @@ void asi_slab_give(struct asi_spare *spare)
     }
     asi_lock_give(&lock);
     retire(&empty);
+}
+
+bool asi_slabs_spare(void)
+{
+    return asi_counter_get(&spare_blocks) > 0;
+}
+
+bool asi_slabs_trim(bool all, unsigned most)
+{
+    void *blocks[MOST_IDLE];
+    unsigned count = 0;
+
+    asi_lock_take(&lock);
+    unsigned least = all ? idle_count : least_idle;
+    while (count < most && least > KEPT) {
+        blocks[count++] = pop_idle();
+        least--;
+        block_count--;
+    }
+    least_idle = least > KEPT ? least : idle_count;
+    asi_lock_give(&lock);
+    for (unsigned i = 0; i < count; i++)
+        munmap(blocks[i], SLAB_SIZE);
+    return least > KEPT;
 }
 
 void asi_slab_before_fork(void)
