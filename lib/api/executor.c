@@ -281,6 +281,18 @@ int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *
     }
 }
 
+int asi_executor_post(struct anysync_executor *executor, struct asi_letter *letter)
+{
+    struct anysync_executor *to = or_global(executor);
+
+    for (;;) { /* as above */
+        struct asi_scheduler *scheduler = asi_pointer_get(&to->open);
+        int error = scheduler ? 0 : open_slowly(to, &scheduler);
+        if (error || asi_scheduler_post(scheduler, letter))
+            return error;
+    }
+}
+
 int anysync_executor_start(struct anysync_executor *executor)
 {
     struct anysync_executor *which = or_global(executor);

@@ -292,6 +292,21 @@ anysync_time asi_timers_next(const struct asi_timers *timers)
     return timers->slots[ASI_TIMERS_BEYOND].earliest;
 }
 
+struct asi_timer *asi_timers_take(struct asi_timers *timers)
+{
+    struct asi_timer *timer = timers->root ? timers->root : timers->slots[ASI_TIMERS_BEYOND].first;
+
+    for (int level = 0; !timer && level < ASI_TIMERS_LEVELS; level++) {
+        if (timers->used[level]) {
+            int index = __builtin_ctzll(timers->used[level]);
+            timer = timers->slots[level * ASI_TIMERS_SLOTS + index].first;
+        }
+    }
+    if (timer)
+        asi_timer_disarm(timers, timer);
+    return timer;
+}
+
 void asi_timers_fire(struct asi_timers *timers, anysync_time now)
 {
     advance(timers, now);

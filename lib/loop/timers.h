@@ -69,6 +69,9 @@ static inline bool asi_timers_any(const struct asi_timers *timers)
  * is none. */
 anysync_time asi_timers_next(const struct asi_timers *timers);
 
+/* Any timer that is armed, disarmed now; NULL when there is none. */
+struct asi_timer *asi_timers_take(struct asi_timers *timers);
+
 /* Fire all that are due at NOW, earliest first. */
 void asi_timers_fire(struct asi_timers *timers, anysync_time now);
 

@@ -2,6 +2,7 @@
 #include "sched/future.h"
 
 #include "base/memory.h"
+#include "sched/callback.h"
 #include "sched/scheduler.h"
 #include "sched/task.h"
 #include "thread/fork.h"
@@ -21,6 +22,7 @@ void asi_future_init(struct anysync_future *future, uint32_t refs, void *result,
     future->result_size = (uint32_t)result_size;
     future->is_task = false;
     future->is_job = false;
+    future->is_timed = false;
     future->watched = false;
     future->recycled = false;
     future->named = false;
@@ -88,6 +90,8 @@ struct anysync_future *anysync_future_unref(struct anysync_future *future)
     asi_cell_fini(&future->cell);
     if (future->is_task)
         asi_task_free(asi_task_of(future));
+    else if (future->is_timed)
+        asi_timed_free(future);
     else
         asi_free(future);
     return NULL;

@@ -20,6 +20,7 @@ struct anysync_future {
     struct asi_refs refs;    /* [atomic] */
     bool is_job;             /* [const] it is the first member of a job (sched/job.h) */
     bool watched;            /* [const] after submission: `seen` also says that a value was taken */
+    bool is_timed;           /* [const] it is the first member of one (sched/callback.h) */
     void *result;            /* [const] inside this allocation; what it holds: as status */
     struct asi_error *error; /* [completer], constant when done; owned, may be NULL */
     int status;              /* [completer], constant when done: 0 or a negative code */

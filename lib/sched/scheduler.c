@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "coro/overflow.h"
+#include "sched/callback.h"
 #include "sched/graph.h"
 #include "sched/job.h"
 #include "sched/spare.h"
@@ -504,6 +505,7 @@ void asi_scheduler_run(struct asi_scheduler *scheduler)
     loop(scheduler);
     if (scheduler->live > 0)
         abandon_rest(scheduler);
+    asi_timed_end_all(scheduler);
     if (asi_spare_any())
         asi_spare_trim_all();
     asi_poller_fini(&scheduler->poller);

@@ -19,8 +19,9 @@
 
 struct asi_spare;
 
-/* A chain of one to COUNT records, and how many; NULL when there is no memory. */
-struct asi_spare *asi_slab_take(unsigned count, unsigned *ret_count);
+/* A chain of one to COUNT records, and how many; NULL when there is no memory.  SMALL:
+ * ASI_RECYCLE_TIMED_SIZE each, else ASI_RECYCLE_RECORD_SIZE. */
+struct asi_spare *asi_slab_take(bool small, unsigned count, unsigned *ret_count);
 
 /* Give all of CHAIN back (consumed). */
 void asi_slab_give(struct asi_spare *chain);
