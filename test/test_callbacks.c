@@ -457,8 +457,7 @@ TEST(a_child_has_neither)
     CHECK_EQ(make_timed_run(5, &futures[1]), 0);
     CHECK_EQ(anysync_future_on_done(futures[1], look, &seen_in_child), 0);
     struct test_child child = test_child(in_child, futures);
-    CHECK_STR(child.errors, "");
-    CHECK_EQ(child.status, 0);
+    CHECK_EQ(child.status, 0); /* a leak checker may have printed something */
     free(child.errors);
     CHECK_EQ(anysync_wait(futures[1], NULL, ANYSYNC_FOREVER), 0);
     anysync_future_unref(futures[0]);

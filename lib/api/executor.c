@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "sched/scheduler.h"
+#include "sched/spare.h"
 #include "sched/wait.h"
 #include "thread/fork.h"
 #include "thread/local.h"
@@ -291,6 +292,11 @@ int asi_executor_post(struct anysync_executor *executor, struct asi_letter *lett
         if (error || asi_scheduler_post(scheduler, letter))
             return error;
     }
+}
+
+void anysync_trim(void)
+{
+    asi_spare_trim_all();
 }
 
 int anysync_executor_start(struct anysync_executor *executor)

@@ -16,9 +16,9 @@ enum {
 static void on_time(struct asi_timer *timer)
 {
     struct asi_scheduler *scheduler = asi_container_of(timer, struct asi_scheduler, spare_timer);
-    bool more = asi_stacks_trim(false, STACKS) | asi_slabs_trim(false, BLOCKS);
+    bool stacks = asi_stacks_trim(false, STACKS), blocks = asi_slabs_trim(false, BLOCKS);
 
-    if (more) /* in the next turn: not before what else is due now */
+    if (stacks || blocks) /* in the next turn: not before what else is due now */
         asi_timer_arm(&scheduler->timers, timer, anysync_now() + 1);
     else if (asi_spare_any())
         asi_spare_watch(scheduler);

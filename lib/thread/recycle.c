@@ -3,10 +3,11 @@
 /*
  * Recycler.  (What it promises: recycle.h.)
  *
- * WHERE OBJECTS GO  shelf of the thread -> depot -> slabs (records, small and large) or malloc (links), a batch at a
- *   time, and back the same way.  A thread that only takes, and one that only gives, so meet in
- *   the depot, where the batch given last is taken first: it is still in some cache.  The depot is
- *   bounded; what it cannot hold goes back, and slabs that are empty are lent to the system.
+ * WHERE OBJECTS GO  shelf of the thread -> depot -> slabs (records of both sizes) or malloc (links),
+ *   a batch at a time, and back the same way.  A thread that only takes, and one that only gives,
+ *   so meet in the depot, where the batch given last is taken first: it is still in some cache.
+ *   The depot is bounded; what it cannot hold goes back, and slabs that are empty are lent to the
+ *   system.
  */
 #include "thread/recycle.h"
 

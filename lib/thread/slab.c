@@ -19,8 +19,9 @@
  *   all else that a record needs.  What `idle` has no place for is unmapped, and so are, when the
  *   blocks are trimmed, those that nobody has needed since the last time.
  *
- * WHICH  Slabs with room are on a list for each size.  Records are taken from its first slab; a slab joins at
- *   the end, so that the ones at the end have the best chance to become empty.
+ * WHICH  Slabs with room are on a list, one for each size of records.  Records are taken from its
+ *   first slab; a slab joins at the end, so that the ones at the end have the best chance to become
+ *   empty.
  *
  * HUGE PAGES are asked for from the second slab on: a small program stays small.
  */

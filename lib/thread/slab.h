@@ -9,8 +9,8 @@
  * Thread    any.   Progress  one lock for each call, which handles a batch.
  * Order     what the giver did with a record happens before it is taken again.
  * Memory    the system may have the pages of a block whose records have all come back; a few are
- *           kept, the others unmapped when they are trimmed (sched/spare.h), and at once beyond half
- *           a gigabyte.
+ *           kept, the others unmapped when they are trimmed (sched/spare.h), and at once beyond
+ *           half a gigabyte.
  */
 #ifndef ASI_THREAD_SLAB_H
 #define ASI_THREAD_SLAB_H
