@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE 1 /* madvise */
 /*
- * W6: 100 thousand coroutines sleep at once: the time beyond that second, and resident bytes each.
+ * W6: 100 thousand or a million coroutines sleep at once: the time beyond that second, and resident
+ * bytes each; and as futures that are done then, with a callback each, without stacks.
  *
  * By hand: as many libevent timers, without stacks.  Floor: as many stacks of which one page is
- * touched, switched to by hand, in the order of their deadlines.
+ * touched, switched to by hand, in the order of their deadlines; of callbacks: an array of
+ * deadlines and functions.
  */
 #include "bench.h"
 #include "by_hand.h"
@@ -18,10 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SLEEPERS 100000
 #define DELAY_NS 1000000000
 #define STACK_SIZE 16384
 
+static int64_t sleepers;         /* how many there are */
 static int64_t begun, ended;     /* the loop's */
 static int64_t bytes_at_start;   /* resident */
 static int64_t bytes_all_asleep; /* likewise */
@@ -41,7 +43,7 @@ static int64_t resident_bytes(void)
 
 static void sleeper_begins(void)
 {
-    if (++begun == SLEEPERS)
+    if (++begun == sleepers)
         bytes_all_asleep = resident_bytes();
 }
 
@@ -51,7 +53,7 @@ static int sleeper_body(void *argument, void *result)
     (void)result;
     sleeper_begins();
     bench_check(anysync_sleep(anysync_in_ns(DELAY_NS)), "anysync_sleep");
-    if (++ended == SLEEPERS)
+    if (++ended == sleepers)
         bench_check(anysync_future_set(finished, NULL), "anysync_future_set");
     return 0;
 }
@@ -62,7 +64,7 @@ static int all_body(void *argument, void *result)
 {
     (void)argument;
     (void)result;
-    for (int i = 0; i < SLEEPERS; i++)
+    for (int64_t i = 0; i < sleepers; i++)
         bench_check(anysync_spawn(&sleeper, NULL, NULL), "anysync_spawn");
     return anysync_wait(finished, NULL, ANYSYNC_FOREVER);
 }
@@ -73,6 +75,37 @@ static void run_ours(void)
 {
     bench_check(anysync_future_new(0, &finished), "anysync_future_new");
     bench_check(anysync_run(&all, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
+}
+
+static void on_done(struct anysync_future *future, void *unused)
+{
+    (void)unused;
+    bench_check(anysync_future_result(future, NULL), "a timed future");
+    if (++ended == sleepers)
+        bench_check(anysync_future_set(finished, NULL), "anysync_future_set");
+}
+
+static int callbacks_body(void *argument, void *result)
+{
+    (void)argument;
+    (void)result;
+    for (int64_t i = 0; i < sleepers; i++) {
+        struct anysync_future *future;
+
+        bench_check(anysync_future_at(anysync_in_ns(DELAY_NS), &future), "anysync_future_at");
+        bench_check(anysync_future_on_done(future, on_done, NULL), "anysync_future_on_done");
+        anysync_future_unref(future);
+        sleeper_begins();
+    }
+    return anysync_wait(finished, NULL, ANYSYNC_FOREVER);
+}
+
+static const struct anysync_function callbacks = ANYSYNC_FUNCTION(callbacks, callbacks_body, 0, 0);
+
+static void run_callbacks(void)
+{
+    bench_check(anysync_future_new(0, &finished), "anysync_future_new");
+    bench_check(anysync_run(&callbacks, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *argument)
@@ -88,20 +121,20 @@ static void run_timers(void)
     const struct timeval delay = {DELAY_NS / 1000000000, 0};
     struct event_base *base = by_hand_base_new();
 
-    for (int i = 0; i < SLEEPERS; i++) {
+    for (int64_t i = 0; i < sleepers; i++) {
         struct event *timer = evtimer_new(base, on_timer, NULL);
 
         bench_check(timer == NULL || evtimer_add(timer, &delay), "evtimer_add");
         sleeper_begins();
     }
     event_base_loop(base, 0);
-    bench_check(ended != SLEEPERS, "timers are missing");
+    bench_check(ended != sleepers, "timers are missing");
 }
 
 /* --- floor ------------------------------------------------------------------------------------ */
 
 #ifdef FLOOR_HAS_SWITCH
-static void *tops[SLEEPERS];
+static void **tops;
 static void *home;
 static int64_t current;
 static int64_t wake_ns; /* of the coroutine that has just gone to sleep */
@@ -122,16 +155,19 @@ static void stack_main(void)
 
 static void run_stacks(void)
 {
-    char *stacks = mmap(NULL, (size_t)SLEEPERS * STACK_SIZE, PROT_READ | PROT_WRITE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t size = (size_t)sleepers * STACK_SIZE;
+    char *stacks = mmap(
+            NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     bench_check(stacks == MAP_FAILED, "mmap");
-    madvise(stacks, (size_t)SLEEPERS * STACK_SIZE, MADV_NOHUGEPAGE);
-    for (current = 0; current < SLEEPERS; current++) {
+    madvise(stacks, size, MADV_NOHUGEPAGE);
+    tops = malloc((size_t)sleepers * sizeof(*tops));
+    bench_check(tops == NULL, "malloc");
+    for (current = 0; current < sleepers; current++) {
         tops[current] = floor_stack(stacks + current * STACK_SIZE, STACK_SIZE, stack_main);
         floor_switch(&home, tops[current]);
     }
-    for (current = 0; current < SLEEPERS; current++) {
+    for (current = 0; current < sleepers; current++) {
         for (floor_switch(&home, tops[current]); wake_ns; floor_switch(&home, tops[current])) {
             struct timespec until = {wake_ns / 1000000000, (long)(wake_ns % 1000000000)};
 
@@ -141,88 +177,128 @@ static void run_stacks(void)
 }
 #endif
 
+struct due {
+    int64_t when_ns;
+    void (*call)(void *argument);
+    void *argument;
+};
+
+static void count_ended(void *unused)
+{
+    (void)unused;
+    ended++;
+}
+
+static void run_array(void)
+{
+    struct due *array = malloc((size_t)sleepers * sizeof(*array));
+
+    bench_check(array == NULL, "malloc");
+    for (int64_t i = 0; i < sleepers; i++) {
+        array[i] = (struct due){bench_now_ns() + DELAY_NS, count_ended, NULL};
+        sleeper_begins();
+    }
+    for (int64_t i = 0; i < sleepers; i++) {
+        struct timespec until = {
+                array[i].when_ns / 1000000000, (long)(array[i].when_ns % 1000000000)};
+
+        while (bench_now_ns() < array[i].when_ns)
+            clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+        array[i].call(array[i].argument);
+    }
+    free(array);
+}
+
 /* --- the two things measured ------------------------------------------------------------------ */
 
-static int64_t beyond(void (*run)(void))
+static int64_t beyond(int64_t count, void (*run)(void))
 {
     int64_t start = bench_now_ns();
 
+    sleepers = count;
     run();
     return bench_now_ns() - start - DELAY_NS;
 }
 
-static int64_t bytes(void (*run)(void))
+static int64_t bytes(int64_t count, void (*run)(void))
 {
     bytes_at_start = resident_bytes();
+    sleepers = count;
     run();
-    return (bytes_all_asleep - bytes_at_start) / SLEEPERS;
+    return (bytes_all_asleep - bytes_at_start) / count;
 }
 
-static int64_t ours_beyond(int64_t count)
-{
-    (void)count;
-    return beyond(run_ours);
-}
+/* The harness asks for one repetition of the whole. */
+#define MEASURE(name, what, sleepers, run)                                                         \
+    static int64_t name(int64_t count)                                                             \
+    {                                                                                              \
+        (void)count;                                                                               \
+        return what(sleepers, run);                                                                \
+    }
+#define BOTH(side, run)                                                                            \
+    MEASURE(side##_beyond_100k, beyond, 100000, run)                                               \
+    MEASURE(side##_bytes_100k, bytes, 100000, run)                                                 \
+    MEASURE(side##_beyond_1m, beyond, 1000000, run)                                                \
+    MEASURE(side##_bytes_1m, bytes, 1000000, run)
 
-static int64_t ours_bytes(int64_t count)
-{
-    (void)count;
-    return bytes(run_ours);
-}
-
-static int64_t hand_beyond(int64_t count)
-{
-    (void)count;
-    return beyond(run_timers);
-}
-
-static int64_t hand_bytes(int64_t count)
-{
-    (void)count;
-    return bytes(run_timers);
-}
-
+BOTH(ours, run_ours)
+BOTH(calls, run_callbacks)
+BOTH(hand, run_timers)
+BOTH(array, run_array)
 #ifdef FLOOR_HAS_SWITCH
-static int64_t floor_beyond(int64_t count)
-{
-    (void)count;
-    return beyond(run_stacks);
-}
-
-static int64_t floor_bytes(int64_t count)
-{
-    (void)count;
-    return bytes(run_stacks);
-}
+BOTH(floor, run_stacks)
 #else
-#define floor_beyond NULL
-#define floor_bytes NULL
+#define floor_beyond_100k NULL
+#define floor_bytes_100k NULL
+#define floor_beyond_1m NULL
+#define floor_bytes_1m NULL
 #endif
 
-static double whatever(const double *medians)
+static double ms_beyond(const double *medians)
 {
     (void)medians;
-    return 1e12;
+    return 600;
 }
 
+static double page_and_record(const double *medians)
+{
+    (void)medians;
+    return 4200;
+}
+
+static double future_and_callback(const double *medians)
+{
+    (void)medians;
+    return 200;
+}
+
+#define ROW(name, text, kind, what, number, side, least, gigabytes, asked, in_words, worst)        \
+    {                                                                                              \
+        .key = name, .work = text, .unit = kind, .count = 1, .fresh = true, .repetitions = 5,      \
+        .run = {side##_##what##_##number, hand_##what##_##number, least##_##what##_##number},      \
+        .memory_gb = gigabytes, .peer = asked, .target = in_words, .limit = worst                  \
+    }
+#define STACKS(name, text, kind, what, number, gigabytes, asked, in_words, worst)                  \
+    ROW(name, text, kind, what, number, ours, floor, gigabytes, asked, in_words, worst)
+#define CALLBACKS(name, text, kind, what, number, in_words, worst)                                 \
+    ROW(name, text, kind, what, number, calls, array, 1, "-", in_words, worst)
+
 const struct bench_row bench_rows[] = {
-        {.key = "W6-time",
-                .work = "W6 100k sleepers, beyond 1 s",
-                .unit = BENCH_MS,
-                .count = 1,
-                .run = {ours_beyond, hand_beyond, floor_beyond},
-                .fresh = true,
-                .repetitions = 7,
-                .target = "runs",
-                .limit = whatever},
-        {.key = "W6-bytes",
-                .work = "W6 resident bytes each",
-                .unit = BENCH_BYTES,
-                .count = 1,
-                .run = {ours_bytes, hand_bytes, floor_bytes},
-                .fresh = true,
-                .repetitions = 7,
-                .target = "runs",
-                .limit = whatever},
+        STACKS("W6-time", "W6 100k sleepers, beyond 1 s", BENCH_MS, beyond, 100k, 1, NULL, "600",
+                ms_beyond),
+        STACKS("W6-bytes", "W6 resident bytes each", BENCH_BYTES, bytes, 100k, 1, NULL, "4,200",
+                page_and_record),
+        STACKS("W6-1M-time", "W6 1M sleepers, beyond 1 s", BENCH_MS, beyond, 1m, 10,
+                "W6-time-1000000", "600", ms_beyond),
+        STACKS("W6-1M-bytes", "W6 1M, resident bytes each", BENCH_BYTES, bytes, 1m, 10,
+                "W6-bytes-1000000", "4,200", page_and_record),
+        CALLBACKS("W6-callbacks-time", "W6 100k callbacks, beyond", BENCH_MS, beyond, 100k, "600",
+                ms_beyond),
+        CALLBACKS("W6-callbacks-bytes", "W6 100k callbacks, bytes", BENCH_BYTES, bytes, 100k, "200",
+                future_and_callback),
+        CALLBACKS("W6-callbacks-1M-time", "W6 1M callbacks, beyond", BENCH_MS, beyond, 1m, "600",
+                ms_beyond),
+        CALLBACKS("W6-callbacks-1M-bytes", "W6 1M callbacks, bytes", BENCH_BYTES, bytes, 1m, "200",
+                future_and_callback),
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

@@ -5,6 +5,7 @@
 
 #include <anysync/base.h>
 #include <anysync/blocking.h>
+#include <anysync/callback.h>
 #include <anysync/cancel.h>
 #include <anysync/channel.h>
 #include <anysync/error.h>

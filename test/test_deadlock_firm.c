@@ -17,10 +17,11 @@
 
 #include <errno.h>
 
-static atomic_bool go_on;
+static atomic_bool begun, go_on;
 
 ANYSYNC_BLOCKING(int, job_wants, (struct anysync_limiter *, limiter), (bool, late))
 {
+    atomic_store(&begun, true);
     if (late)
         hold_until(&go_on);
     *result = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
@@ -138,9 +139,11 @@ ANYSYNC_COROUTINE(void, cancels_closer, (int *, result), (int *, child))
     closes_and_is_cancelled_future soon;
 
     CHECK_EQ(closes_and_is_cancelled_start(&soon, child), 0);
-    CHECK_EQ(anysync_sleep(anysync_in_ms(5)), 0); /* it closes by now */
+    while (!atomic_load(&begun)) /* the job; and the close waits by then */
+        CHECK_EQ(anysync_yield(), 0);
     CHECK_EQ(anysync_cancel(soon.future), 0);
-    CHECK_EQ(anysync_sleep(anysync_in_ms(5)), 0); /* the cancel was heard, and the close goes on */
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(anysync_yield(), 0); /* the cancel was heard, and the close goes on */
     atomic_store(&go_on, true);
     CHECK_EQ(closes_and_is_cancelled_wait(&soon, result, ANYSYNC_FOREVER), 0);
     closes_and_is_cancelled_drop(&soon);
@@ -151,6 +154,7 @@ TEST(a_job_that_comes_after_the_cancel)
 {
     int result = 0, child = 0;
 
+    atomic_store(&begun, false);
     atomic_store(&go_on, false);
     CHECK_EQ(cancels_closer_run(&result, &child), 0);
     CHECK_EQ(result, -ECANCELED);
@@ -158,8 +162,6 @@ TEST(a_job_that_comes_after_the_cancel)
 }
 
 /* --- offloads --------------------------------------------------------------------------------- */
-
-static atomic_bool begun;
 
 ANYSYNC_BLOCKING(int, job_says, (struct anysync_limiter *, limiter), (int *, said))
 {
@@ -201,6 +203,8 @@ TEST(a_job_whose_offload_was_cut)
 {
     int result = 0, said = 0;
 
+    atomic_store(&begun, false);
+    atomic_store(&go_on, false);
     CHECK_EQ(cuts_offload_run(&result, &said), 0);
     CHECK_EQ(result, -ECANCELED);
     CHECK_EQ(said, -EDEADLK);

@@ -35,6 +35,7 @@ enum { MANY = 1000 };
 static const size_t sizes[ASI_RECYCLE_CLASSES] = {
         [ASI_RECYCLE_LINK] = sizeof(struct asi_link),
         [ASI_RECYCLE_RECORD] = ASI_RECYCLE_RECORD_SIZE,
+        [ASI_RECYCLE_TIMED] = ASI_RECYCLE_TIMED_SIZE,
 };
 
 static void *take(enum asi_recycle_class kind)

@@ -12,7 +12,13 @@
  *   disarm anywhere; no effect if not armed   a_timer_may_be_disarmed_anywhere,
  *                                             disarming_twice_does_nothing
  *   arming twice stops the program            arming_twice_stops_the_program
- *   all of it, against a sorted array         random_operations_agree_with_a_sorted_array
+ *   all of it, against a sorted array, near   random_operations_agree_with_a_sorted_array,
+ *   and far, from nanoseconds to centuries    random_far_deadlines_agree_with_a_sorted_array
+ *   equal deadlines far away: first armed,    far_equal_deadlines_fire_in_the_order_of_arming
+ *   first fired
+ *   next is never late; at most a tick of     next_is_soon_right_after_a_far_timer_was_disarmed
+ *   the wheel early, once
+ *   cleared: none is left                     cleared_timers_are_gone
  *   no recursion: many timers, any shape      a_million_timers_need_no_deep_stack
  */
 #include "harness.h"
@@ -75,7 +81,7 @@ TEST(timers_fire_in_order_and_only_when_due)
         CHECK_EQ(fired, now > 9 ? 9 : now);
     }
     CHECK_EQ(asi_timers_next(&timers), ANYSYNC_FOREVER);
-    CHECK(timers.root == NULL);
+    CHECK(!asi_timers_any(&timers));
 }
 
 TEST(equal_deadlines_all_fire)
@@ -132,7 +138,7 @@ TEST(firing_may_disarm_others)
     asi_timer_arm(&timers, &first, 1);
     asi_timers_fire(&timers, 100);
     CHECK_EQ(fired, 1);
-    CHECK(timers.root == NULL);
+    CHECK(!asi_timers_any(&timers));
 }
 
 static void arm_victims(struct asi_timer *timer)
@@ -172,7 +178,7 @@ TEST(a_timer_may_be_disarmed_anywhere)
             asi_timer_disarm(&timers, &items[victim].timer);
             asi_timers_fire(&timers, COUNT);
             CHECK_EQ(fired, expected);
-            CHECK(timers.root == NULL);
+            CHECK(!asi_timers_any(&timers));
         }
     }
 }
@@ -285,6 +291,133 @@ TEST(random_operations_agree_with_a_sorted_array)
     for (long i = 0; i < test_scaled(500000); i++)
         one_operation(&now);
     asi_timers_fire(&timers, ANYSYNC_FOREVER - 1000);
+}
+
+/* --- far ones --------------------------------------------------------------------------------- */
+
+/* From a nanosecond to 30 years, each scale as likely as the others. */
+static anysync_time random_delay(void)
+{
+    anysync_time most = (anysync_time)1 << random_below(60);
+
+    return ((anysync_time)random_below(1 << 24) << 36 | (anysync_time)random_below(1 << 24) << 12) %
+           most;
+}
+
+static void fire_far(struct asi_timer *timer)
+{
+    CHECK(sorted_count > 0);
+    CHECK_EQ(timer->deadline, sorted[0]->timer.deadline);
+    reference_disarm(asi_container_of(timer, struct item, timer));
+    if (random_below(4) == 0) {
+        asi_timer_arm(&timers, timer, timer->deadline + random_delay());
+        reference_arm(asi_container_of(timer, struct item, timer));
+    }
+}
+
+/* Go to when the next timer is due, or by some delay. */
+static void pass_time(anysync_time *now)
+{
+    anysync_time next = asi_timers_next(&timers), after = *now + random_delay();
+
+    if (next == ANYSYNC_FOREVER || next < *now || random_below(8) == 0)
+        next = after;
+    *now = next;
+    asi_timers_fire(&timers, *now);
+    CHECK(sorted_count == 0 || sorted[0]->timer.deadline > *now);
+}
+
+static void one_far_operation(anysync_time *now)
+{
+    struct item *item = &pool[random_below(MOST)];
+
+    if (random_below(4) == 0 && *now < (anysync_time)1 << 61) {
+        pass_time(now);
+    } else if (item->timer.armed) {
+        asi_timer_disarm(&timers, &item->timer);
+        reference_disarm(item);
+    } else {
+        asi_timer_arm(&timers, &item->timer, *now + random_delay());
+        reference_arm(item);
+    }
+    if (sorted_count == 0)
+        CHECK_EQ(asi_timers_next(&timers), ANYSYNC_FOREVER);
+    else
+        CHECK_GE(sorted[0]->timer.deadline, asi_timers_next(&timers));
+}
+
+TEST(random_far_deadlines_agree_with_a_sorted_array)
+{
+    anysync_time now = 0;
+
+    for (int i = 0; i < MOST; i++)
+        asi_timer_init(&pool[i].timer, fire_far);
+    for (long i = 0; i < test_scaled(500000); i++) {
+        one_far_operation(&now);
+        if (now >= (anysync_time)1 << 61) { /* begin again, from a time of no special kind */
+            for (int k = 0; k < MOST; k++)
+                asi_timer_disarm(&timers, &pool[k].timer);
+            sorted_count = 0;
+            CHECK(!asi_timers_any(&timers));
+            timers = (struct asi_timers){.base = 12345678901234};
+            now = timers.base;
+        }
+    }
+}
+
+static struct asi_timer equal[40];
+static int equal_fired;
+
+static void fire_equal(struct asi_timer *timer)
+{
+    CHECK(timer == &equal[equal_fired]);
+    equal_fired++;
+}
+
+TEST(far_equal_deadlines_fire_in_the_order_of_arming)
+{
+    anysync_time hour = 3600 * (anysync_time)1000000000;
+
+    for (int i = 0; i < 40; i++) {
+        asi_timer_init(&equal[i], fire_equal);
+        asi_timer_arm(&timers, &equal[i], hour);
+    }
+    for (anysync_time now = 0; now < hour; now += hour / 1000)
+        asi_timers_fire(&timers, now);
+    CHECK_EQ(equal_fired, 0);
+    asi_timers_fire(&timers, hour);
+    CHECK_EQ(equal_fired, 40);
+}
+
+TEST(next_is_soon_right_after_a_far_timer_was_disarmed)
+{
+    static const anysync_time deadlines[] = {5000000000, 5000000001, 5500000000};
+    struct item items[3];
+
+    arm_all(items, deadlines, 3);
+    CHECK_EQ(asi_timers_next(&timers), deadlines[0]);
+    asi_timer_disarm(&timers, &items[0].timer);
+    CHECK_GE(deadlines[1], asi_timers_next(&timers));
+    asi_timer_disarm(&timers, &items[1].timer);
+    anysync_time early = asi_timers_next(&timers);
+    asi_timers_fire(&timers, early);
+    CHECK_EQ(fired, 0);
+    CHECK_EQ(asi_timers_next(&timers), deadlines[2]);
+    asi_timers_fire(&timers, deadlines[2]);
+    CHECK_EQ(fired, 1);
+}
+
+TEST(cleared_timers_are_gone)
+{
+    static const anysync_time deadlines[] = {5, 5000000000, (anysync_time)1 << 60};
+    struct item items[3];
+
+    arm_all(items, deadlines, 3);
+    asi_timers_clear(&timers);
+    CHECK(!asi_timers_any(&timers));
+    CHECK_EQ(asi_timers_next(&timers), ANYSYNC_FOREVER);
+    asi_timers_fire(&timers, ((anysync_time)1 << 60) + 1);
+    CHECK_EQ(fired, 0);
 }
 
 TEST(a_million_timers_need_no_deep_stack)

@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "sched/scheduler.h"
+#include "sched/spare.h"
 #include "sched/wait.h"
 #include "thread/fork.h"
 #include "thread/local.h"
@@ -279,6 +280,23 @@ int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *
             return 0;
         /* Its worker ended since we read `open`, which has been withdrawn before: look again. */
     }
+}
+
+int asi_executor_post(struct anysync_executor *executor, struct asi_letter *letter)
+{
+    struct anysync_executor *to = or_global(executor);
+
+    for (;;) { /* as above */
+        struct asi_scheduler *scheduler = asi_pointer_get(&to->open);
+        int error = scheduler ? 0 : open_slowly(to, &scheduler);
+        if (error || asi_scheduler_post(scheduler, letter))
+            return error;
+    }
+}
+
+void anysync_trim(void)
+{
+    asi_spare_trim_all();
 }
 
 int anysync_executor_start(struct anysync_executor *executor)

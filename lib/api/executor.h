@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct anysync_task;
+struct asi_letter;
 struct asi_scheduler;
 
 /* What options mean when they are all zero: every field filled in. */
@@ -27,6 +28,9 @@ int asi_options_complete(const struct anysync_executor_options *options,
  * worker if it never ran.  Returns 0, -ESHUTDOWN or the error of the start, with a sentence: then
  * TASK was not used. */
 int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *task);
+
+/* The same with LETTER in the place of a task. */
+int asi_executor_post(struct anysync_executor *executor, struct asi_letter *letter);
 
 /* Whether the calling thread is EXECUTOR's worker. */
 bool asi_executor_is_here(struct anysync_executor *executor);

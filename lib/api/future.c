@@ -9,6 +9,7 @@
 #include "sched/future.h"
 
 #include "base/memory.h"
+#include "sched/callback.h"
 #include "sched/scheduler.h"
 #include "sched/task.h"
 #include "sched/wait.h"
@@ -64,6 +65,13 @@ static int claim(struct anysync_future *future)
     }
 }
 
+/* FUTURE is this call's to complete: take back its timer.  Returns whether there is a reference to
+ * drop afterwards. */
+static bool stop_timer(struct anysync_future *future)
+{
+    return ASI_UNLIKELY(future->is_timed) && asi_timed_stop(future);
+}
+
 static void put_value(struct anysync_future *future, const void *value)
 {
     if (value && future->result_size > 0)
@@ -77,7 +85,10 @@ int anysync_future_set(struct anysync_future *future, const void *value)
 
     if (error)
         return error;
+    bool held = stop_timer(future);
     put_value(future, value);
+    if (held)
+        anysync_future_unref(future);
     return 0;
 }
 
@@ -102,10 +113,13 @@ int anysync_future_fail(struct anysync_future *future, int code, const char *for
     int error = claim(future);
     if (error)
         return error;
+    bool held = stop_timer(future);
     va_start(values, format);
     asi_future_complete(
             future, code, asi_error_new_list(code, ANYSYNC_ORIGIN_TASK, format, values));
     va_end(values);
+    if (held)
+        anysync_future_unref(future);
     return 0;
 }
 
@@ -127,9 +141,12 @@ int anysync_cancel_because(struct anysync_future *future, const char *reason)
         return asi_task_ask_cancel(asi_task_of(future), reason);
     if (!asi_cell_claim(&future->cell))
         return ANYSYNC_DONE;
+    bool held = stop_timer(future);
     asi_future_complete(future, -ECANCELED,
             asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK, "the future was cancelled%s%s",
                     reason ? ": " : "", reason ? reason : ""));
+    if (held)
+        anysync_future_unref(future);
     return 0;
 }
 

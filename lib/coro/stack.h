@@ -7,9 +7,9 @@
  *   the kernel has lightweight ones (Linux 6.13 and later); elsewhere two each, and the kernel's
  *   vm.max_map_count ends the number of stacks near 32,000.
  *
- * MEMORY  Pages are the kernel's until they are first touched.  Up to ASI_WARM_STACKS free stacks
- *   keep what they touched; the rest is given back at once, and a slab of which no stack is in use
- *   is unmapped.
+ * MEMORY  Pages are the kernel's until they are first touched.  Free stacks keep what they touched
+ *   until they are trimmed: all but ASI_WARM_STACKS then lose their pages, and a slab of which no
+ *   stack is in use is unmapped.  Loops see to it (sched/spare.h).
  *
  * Thread  any.
  */
@@ -29,6 +29,16 @@ struct asi_coro *asi_stack_take(size_t size, const char **ret_why);
 
 /* Give it back (consumed). */
 void asi_stack_give(struct asi_coro *coro);
+
+/* Whether there are more free stacks than are kept for good: a look without the lock. */
+bool asi_stacks_spare(void);
+
+/*
+ * Give the memory of free stacks back: of those that nobody has needed since the last trim, or of
+ * ALL that are spare; of each size about MOST (a multiple of 256 is as well), which bounds the time
+ * this takes.  Returns whether there are more of them.
+ */
+bool asi_stacks_trim(bool all, unsigned most);
 
 /* Whether ADDRESS lies in the guard below CORO's stack.  Async-signal-safe. */
 bool asi_stack_guards(const struct asi_coro *coro, const void *address);

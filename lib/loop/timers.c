@@ -1,25 +1,62 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers: a pairing heap, intrusive, the earliest at the root.
+ * Timers: a wheel for the far ones, a heap for the near ones.
  *
- * Arming links a timer in front of the root's children, in constant time.  Most timers are
- * deadlines of waits that end before: they are disarmed again, which cuts the timer out and pairs
- * its children.  Only firing has to order anything.  (Fredman, Sedgewick, Sleator and Tarjan, "The
- * pairing heap", 1986.)
+ * Time is cut into ticks of about a millisecond.  `base` is the time up to which the timers were
+ * fired.  A timer of base's tick, or of one before, is near, and in the heap.  All others are in
+ * slots: level 0 has one for each of the 64 ticks around base, level 1 one for each 64 ticks, and
+ * so on; what four levels (five hours) do not reach is in one more slot.  Which level a timer is on
+ * tells the highest digit, to the base of 64, in which the ticks of deadline and base differ; the
+ * slot is that digit of the deadline.
+ *
+ *      base   12 : 47 : 03          12:47:03  near
+ *                                   12:47:09  level 0, slot 9
+ *                                   12:51:20  level 1, slot 51
+ *                                   13:02:44  level 2, slot 13
+ *
+ * INVARIANTS
+ *   I1  All of a level come after all of the level below, and level 0 after the heap.  On a level,
+ *       a slot with a higher number comes later, and all are later than base's own digit.
+ *   I2  Where a timer is depends on its deadline and base alone.
+ *
+ * When base moves, slots that it passed or reached are emptied, and their timers find new places:
+ * near, or on a lower level.  A timer so moves at most once a level, and most are disarmed before.
+ * Slots are emptied from the end, so that the heap gets what was armed in the order of its
+ * deadlines as a chain, which needs no ordering any more.
+ *
+ * The HEAP is a pairing heap, the earliest at the root (Fredman, Sedgewick, Sleator and Tarjan,
+ * 1986): it orders those of a few ticks, which fit a cache.  The wheel is that of Varghese and
+ * Lauck ("Hashed and Hierarchical Timing Wheels", 1987).
  */
 #include "loop/timers.h"
 
 #include "base/assert.h"
 
-#include <stddef.h>
+#include <string.h>
+
+enum { TICK_BITS = 20, DIGIT_BITS = 6, NEAR = -1 };
+
+_Static_assert(1 << DIGIT_BITS == ASI_TIMERS_SLOTS, "a digit for each slot");
 
 void asi_timer_init(struct asi_timer *timer, void (*fire)(struct asi_timer *timer))
 {
     *timer = (struct asi_timer){.fire = fire};
 }
 
+void asi_timers_clear(struct asi_timers *timers)
+{
+    timers->root = NULL;
+    if (timers->far > 0) {
+        memset(timers->used, 0, sizeof(timers->used));
+        memset(timers->slots, 0, sizeof(timers->slots));
+        timers->far = 0;
+    }
+}
+
+/* --- the heap --------------------------------------------------------------------------------- */
+
 /* Make one heap of two; either may be NULL.  The later root becomes the first child of the other.
- */
+ * ONE wins if both are equal. */
 static struct asi_timer *meld(struct asi_timer *one, struct asi_timer *two)
 {
     if (!one)
@@ -65,22 +102,8 @@ static struct asi_timer *meld_siblings(struct asi_timer *first)
     return all;
 }
 
-void asi_timer_arm(struct asi_timers *timers, struct asi_timer *timer, anysync_time deadline)
+static void remove_near(struct asi_timers *timers, struct asi_timer *timer)
 {
-    ASI_ASSERT(!timer->armed, "a timer was armed twice");
-    timer->child = NULL;
-    timer->next = NULL;
-    timer->previous = NULL;
-    timer->deadline = deadline;
-    timer->armed = true;
-    timers->root = meld(timers->root, timer);
-}
-
-void asi_timer_disarm(struct asi_timers *timers, struct asi_timer *timer)
-{
-    if (!timer->armed)
-        return;
-    timer->armed = false;
     if (timer == timers->root) {
         timers->root = meld_siblings(timer->child);
         if (timers->root)
@@ -97,13 +120,196 @@ void asi_timer_disarm(struct asi_timers *timers, struct asi_timer *timer)
         timers->root = meld(timers->root, meld_siblings(timer->child));
 }
 
+/* --- the wheel -------------------------------------------------------------------------------- */
+
+static uint64_t tick_of(anysync_time time)
+{
+    return time > 0 ? (uint64_t)time >> TICK_BITS : 0;
+}
+
+/* The slot for DEADLINE; NEAR: the heap. */
+static int place_of(const struct asi_timers *timers, anysync_time deadline)
+{
+    uint64_t tick = tick_of(deadline), base = tick_of(timers->base);
+
+    if (tick <= base)
+        return NEAR;
+    int level = (63 - __builtin_clzll(tick ^ base)) / DIGIT_BITS;
+    if (level >= ASI_TIMERS_LEVELS)
+        return ASI_TIMERS_BEYOND;
+    uint64_t digit = tick >> (level * DIGIT_BITS) & (ASI_TIMERS_SLOTS - 1);
+    return level * ASI_TIMERS_SLOTS + (int)digit;
+}
+
+/* TIMER is in slot PLACE now, which knows of it already as its first or last. */
+static void entered(struct asi_timers *timers, struct asi_timer *timer, int place)
+{
+    struct asi_timer_slot *slot = &timers->slots[place];
+    bool alone = slot->first == slot->last;
+
+    timer->slot = (int16_t)place;
+    timers->far++;
+    if (alone || timer->deadline < slot->earliest)
+        slot->earliest = timer->deadline;
+    if (alone && place != ASI_TIMERS_BEYOND)
+        timers->used[place / ASI_TIMERS_SLOTS] |= (uint64_t)1 << place % ASI_TIMERS_SLOTS;
+}
+
+void asi_timer_arm(struct asi_timers *timers, struct asi_timer *timer, anysync_time deadline)
+{
+    int place = place_of(timers, deadline);
+
+    ASI_ASSERT(!timer->armed, "a timer was armed twice");
+    timer->deadline = deadline;
+    timer->armed = true;
+    timer->next = NULL;
+    if (place == NEAR) {
+        timer->child = NULL;
+        timer->previous = NULL;
+        timer->slot = NEAR;
+        timers->root = meld(timers->root, timer);
+        return;
+    }
+    struct asi_timer_slot *slot = &timers->slots[place];
+    timer->previous = slot->last;
+    *(slot->last ? &slot->last->next : &slot->first) = timer;
+    slot->last = timer;
+    entered(timers, timer, place);
+}
+
+/* TIMER, which was taken out of a slot, finds its place anew, before those that came from there. */
+static void move(struct asi_timers *timers, struct asi_timer *timer)
+{
+    int place = place_of(timers, timer->deadline);
+
+    timer->previous = NULL;
+    if (place == NEAR) {
+        timer->child = NULL;
+        timer->next = NULL;
+        timer->slot = NEAR;
+        timers->root = meld(timer, timers->root);
+        return;
+    }
+    struct asi_timer_slot *slot = &timers->slots[place];
+    timer->next = slot->first;
+    *(slot->first ? &slot->first->previous : &slot->last) = timer;
+    slot->first = timer;
+    entered(timers, timer, place);
+}
+
+/* All in slot PLACE find their places anew. */
+static void empty_slot(struct asi_timers *timers, int place)
+{
+    struct asi_timer *timer = timers->slots[place].last;
+
+    timers->slots[place].first = NULL;
+    timers->slots[place].last = NULL;
+    while (timer) {
+        struct asi_timer *previous = timer->previous;
+        if (previous)
+            __builtin_prefetch(previous->previous);
+        timers->far--;
+        move(timers, timer);
+        timer = previous;
+    }
+}
+
+/* Empty the slots MASK of LEVEL, the latest first. */
+static void empty_slots(struct asi_timers *timers, int level, uint64_t mask)
+{
+    uint64_t slots = timers->used[level] & mask;
+
+    timers->used[level] &= ~mask;
+    while (slots) {
+        int index = 63 - __builtin_clzll(slots);
+        slots &= ~((uint64_t)1 << index);
+        empty_slot(timers, level * ASI_TIMERS_SLOTS + index);
+    }
+}
+
+/* Move base to NOW. */
+static void advance(struct asi_timers *timers, anysync_time now)
+{
+    uint64_t tick = tick_of(now), before = tick_of(timers->base);
+
+    if (now <= timers->base)
+        return;
+    timers->base = now;
+    if (tick == before || timers->far == 0)
+        return;
+    /* Levels below the highest digit that changed were passed as a whole.  They go first: the slot
+     * that base is in now, one level up, is spread over them. */
+    int top = (63 - __builtin_clzll(tick ^ before)) / DIGIT_BITS;
+    if (top >= ASI_TIMERS_LEVELS) {
+        for (int level = 0; level < ASI_TIMERS_LEVELS; level++)
+            empty_slots(timers, level, UINT64_MAX);
+        empty_slot(timers, ASI_TIMERS_BEYOND);
+        return;
+    }
+    for (int level = 0; level < top; level++)
+        empty_slots(timers, level, UINT64_MAX);
+    uint64_t digit = tick >> (top * DIGIT_BITS) & (ASI_TIMERS_SLOTS - 1);
+    empty_slots(timers, top, UINT64_MAX >> (ASI_TIMERS_SLOTS - 1 - digit));
+}
+
+static void remove_far(struct asi_timers *timers, struct asi_timer *timer)
+{
+    struct asi_timer_slot *slot = &timers->slots[timer->slot];
+
+    *(timer->previous ? &timer->previous->next : &slot->first) = timer->next;
+    *(timer->next ? &timer->next->previous : &slot->last) = timer->previous;
+    timers->far--;
+    if (!slot->first && timer->slot != ASI_TIMERS_BEYOND)
+        timers->used[timer->slot / ASI_TIMERS_SLOTS] &=
+                ~((uint64_t)1 << timer->slot % ASI_TIMERS_SLOTS);
+}
+
+/* --- both ------------------------------------------------------------------------------------- */
+
+void asi_timer_disarm(struct asi_timers *timers, struct asi_timer *timer)
+{
+    if (!timer->armed)
+        return;
+    timer->armed = false;
+    if (timer->slot == NEAR)
+        remove_near(timers, timer);
+    else
+        remove_far(timers, timer);
+}
+
 anysync_time asi_timers_next(const struct asi_timers *timers)
 {
-    return timers->root ? timers->root->deadline : ANYSYNC_FOREVER;
+    if (timers->root)
+        return timers->root->deadline;
+    if (timers->far == 0)
+        return ANYSYNC_FOREVER;
+    for (int level = 0; level < ASI_TIMERS_LEVELS; level++) {
+        if (timers->used[level]) {
+            int index = __builtin_ctzll(timers->used[level]);
+            return timers->slots[level * ASI_TIMERS_SLOTS + index].earliest;
+        }
+    }
+    return timers->slots[ASI_TIMERS_BEYOND].earliest;
+}
+
+struct asi_timer *asi_timers_take(struct asi_timers *timers)
+{
+    struct asi_timer *timer = timers->root ? timers->root : timers->slots[ASI_TIMERS_BEYOND].first;
+
+    for (int level = 0; !timer && level < ASI_TIMERS_LEVELS; level++) {
+        if (timers->used[level]) {
+            int index = __builtin_ctzll(timers->used[level]);
+            timer = timers->slots[level * ASI_TIMERS_SLOTS + index].first;
+        }
+    }
+    if (timer)
+        asi_timer_disarm(timers, timer);
+    return timer;
 }
 
 void asi_timers_fire(struct asi_timers *timers, anysync_time now)
 {
+    advance(timers, now);
     while (timers->root && timers->root->deadline <= now) {
         struct asi_timer *timer = timers->root;
         asi_timer_disarm(timers, timer);

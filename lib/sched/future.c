@@ -2,6 +2,7 @@
 #include "sched/future.h"
 
 #include "base/memory.h"
+#include "sched/callback.h"
 #include "sched/scheduler.h"
 #include "sched/task.h"
 #include "thread/fork.h"
@@ -48,6 +49,8 @@ void asi_future_free(struct anysync_future *future)
     asi_cell_fini(&future->cell);
     if (future->is_task)
         asi_task_free(asi_task_of(future));
+    else if (future->is_timed)
+        asi_timed_free(future);
     else
         asi_free(future);
 }

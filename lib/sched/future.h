@@ -22,6 +22,7 @@ struct anysync_future {
     struct asi_refs refs;    /* [atomic] */
     struct asi_flag seen;    /* [atomic] somebody asked for the result */
     bool watched;            /* [const] after submission: `seen` also says that a value was taken */
+    bool is_timed;           /* [const] it is the first member of one (sched/callback.h) */
     void *result;            /* [const] inside this allocation; what it holds: as status */
     struct asi_error *error; /* [completer], constant when done; owned, may be NULL */
     int status;              /* [completer], constant when done: 0 or a negative code */
@@ -52,6 +53,7 @@ static inline void asi_future_init(
     future->result_size = (uint32_t)result_size;
     asi_flag_init(&future->seen);
     future->watched = false;
+    future->is_timed = false;
     future->is_task = false;
     future->recycled = false;
     future->is_job = false;
@@ -92,6 +94,14 @@ static inline bool asi_future_is_ordinary(const struct anysync_future *future)
 
 /* Free FUTURE: the last reference is gone. */
 void asi_future_free(struct anysync_future *future);
+
+/* Complete it, and drop a reference. */
+static inline void asi_future_complete_and_unref(
+        struct anysync_future *future, int status, struct asi_error *error)
+{
+    if (asi_future_complete_and_drop(future, status, error))
+        asi_future_free(future);
+}
 
 /* The outcome, for a caller that knows it is done: copies the value, or notes the error in the
  * caller's slot; returns the status. */

@@ -495,6 +495,7 @@ void asi_relay_ask_close(struct anysync_generator *self)
     }
     self->close_letter.deliver = deliver_close;
     asi_relay_ref(self);
+    (void)asi_flag_raise(&self->task->cancel_asked); /* a wait that begins now will be cut */
     if (asi_scheduler_post(self->home, &self->close_letter))
         asi_graph_cancel_comes(self->task);
     else

@@ -21,9 +21,11 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "coro/overflow.h"
+#include "sched/callback.h"
 #include "sched/graph.h"
 #include "sched/job.h"
 #include "sched/quick.h"
+#include "sched/spare.h"
 #include "thread/fork.h"
 #include "thread/local.h"
 
@@ -424,9 +426,11 @@ static void run_ready(struct asi_scheduler *scheduler)
 static void look_around(struct asi_scheduler *scheduler)
 {
     scheduler->unpolled = 0;
-    if (scheduler->timers.root)
+    if (asi_timers_any(&scheduler->timers))
         asi_timers_fire(&scheduler->timers, anysync_now());
     asi_poller_poll(&scheduler->poller);
+    if (ASI_UNLIKELY(asi_spare_any()))
+        asi_spare_watch(scheduler);
 }
 
 /* Whether there is something to do before the next sleep. */
@@ -535,6 +539,10 @@ void asi_scheduler_run(struct asi_scheduler *scheduler)
     loop(scheduler);
     if (asi_scheduler_live(scheduler) > 0)
         abandon_rest(scheduler);
+    if (ASI_UNLIKELY(asi_timers_any(&scheduler->timers)))
+        asi_timed_end_all(scheduler);
+    if (asi_spare_any())
+        asi_spare_trim_all();
     asi_poller_fini(&scheduler->poller);
     asi_coro_running = NULL;
     asi_local.scheduler = NULL;

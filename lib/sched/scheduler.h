@@ -79,6 +79,7 @@ struct asi_scheduler {
     struct anysync_task *root;    /* of a nested or here-loop: its end stops the loop */
     struct asi_timer root_timer;  /* of a here-loop: the deadline of its root */
     struct asi_timer grace_timer; /* of both: how long cancelled tasks may clean up */
+    struct asi_timer spare_timer; /* while memory is spare: see sched/spare.h */
     enum asi_stopping stopping;
     bool timed_out; /* root_timer fired before the root ended */
     bool abandon;   /* leave what is still suspended, and return */

@@ -184,8 +184,8 @@ void asi_task_complete(struct anysync_task *task, int status, struct asi_error *
 {
     if (ASI_UNLIKELY(task->hooked))
         complete_hooked(task, status, error);
-    else if (asi_future_complete_and_drop(&task->future, status, error))
-        asi_future_free(&task->future);
+    else
+        asi_future_complete_and_unref(&task->future, status, error);
 }
 
 void asi_task_abandon(struct anysync_task *task)

@@ -3,10 +3,11 @@
 /*
  * Recycler.  (What it promises: recycle.h.)
  *
- * WHERE OBJECTS GO  shelf of the thread -> depot -> slabs (records) or malloc (links), a batch at a
- *   time, and back the same way.  A thread that only takes, and one that only gives, so meet in
- *   the depot, where the batch given last is taken first: it is still in some cache.  The depot is
- *   bounded; what it cannot hold goes back, and slabs that are empty are lent to the system.
+ * WHERE OBJECTS GO  shelf of the thread -> depot -> slabs (records of both sizes) or malloc
+ *   (links), a batch at a time, and back the same way.  A thread that only takes, and one that only
+ *   gives, so meet in the depot, where the batch given last is taken first: it is still in some
+ *   cache.  The depot is bounded; what it cannot hold goes back, and slabs that are empty are lent
+ *   to the system.
  */
 #include "thread/recycle.h"
 
@@ -24,15 +25,17 @@ static struct depot {
     struct asi_lock lock;
     struct asi_spare *batches; /* [lock] each a chain of BATCH objects */
     unsigned count;            /* [lock] */
-} depots[ASI_RECYCLE_CLASSES] = {{.lock = ASI_LOCK_INIT}, {.lock = ASI_LOCK_INIT}};
+} depots[ASI_RECYCLE_CLASSES] = {
+        {.lock = ASI_LOCK_INIT}, {.lock = ASI_LOCK_INIT}, {.lock = ASI_LOCK_INIT}};
 
-static const size_t sizes[ASI_RECYCLE_CLASSES] = {sizeof(struct asi_link), ASI_RECYCLE_RECORD_SIZE};
+static const size_t sizes[ASI_RECYCLE_CLASSES] = {
+        sizeof(struct asi_link), ASI_RECYCLE_RECORD_SIZE, ASI_RECYCLE_TIMED_SIZE};
 
 /* A chain of new objects, and how many: records come in batches. */
 static struct asi_spare *new_batch(enum asi_recycle_class kind, unsigned *ret_count)
 {
-    if (kind == ASI_RECYCLE_RECORD)
-        return asi_slab_take(BATCH, ret_count);
+    if (kind != ASI_RECYCLE_LINK)
+        return asi_slab_take(kind == ASI_RECYCLE_TIMED, BATCH, ret_count);
     struct asi_spare *spare = asi_allocate(sizes[kind]);
     if (spare)
         spare->next = NULL;
@@ -42,7 +45,7 @@ static struct asi_spare *new_batch(enum asi_recycle_class kind, unsigned *ret_co
 
 static void free_batch(enum asi_recycle_class kind, struct asi_spare *spare)
 {
-    if (kind == ASI_RECYCLE_RECORD) {
+    if (kind != ASI_RECYCLE_LINK) {
         asi_slab_give(spare);
         return;
     }

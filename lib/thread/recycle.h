@@ -21,9 +21,14 @@
 
 #include <stddef.h>
 
-enum asi_recycle_class { ASI_RECYCLE_LINK, ASI_RECYCLE_RECORD, ASI_RECYCLE_CLASSES };
+enum asi_recycle_class {
+    ASI_RECYCLE_LINK,
+    ASI_RECYCLE_RECORD, /* tasks, and what is about as large */
+    ASI_RECYCLE_TIMED,  /* futures with a timer and a callback */
+    ASI_RECYCLE_CLASSES
+};
 
-enum { ASI_RECYCLE_RECORD_SIZE = 256, ASI_RECYCLE_BATCH = 32 };
+enum { ASI_RECYCLE_RECORD_SIZE = 256, ASI_RECYCLE_TIMED_SIZE = 192, ASI_RECYCLE_BATCH = 32 };
 
 struct asi_spare; /* an object that waits to be used again */
 

@@ -16,10 +16,12 @@
  * EMPTY slabs lose their bookkeeping and wait, as blocks, in `idle`.  All but the first few are
  *   lent to the system (MADV_FREE): when it is short of memory it takes their pages, without a
  *   word, and until then they can be used again at once.  Clearing new pages would cost more than
- *   all else that a record needs.  What `idle` has no place for is unmapped.
+ *   all else that a record needs.  What `idle` has no place for is unmapped, and so are, when the
+ *   blocks are trimmed, those that nobody has needed since the last time.
  *
- * WHICH  Slabs with room are on one list.  Records are taken from its first slab; a slab joins at
- *   the end, so that the ones at the end have the best chance to become empty.
+ * WHICH  Slabs with room are on a list, one for each size of records.  Records are taken from its
+ *   first slab; a slab joins at the end, so that the ones at the end have the best chance to become
+ *   empty.
  *
  * HUGE PAGES are asked for from the second slab on: a small program stays small.
  */
@@ -27,6 +29,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "thread/flag.h"
 #include "thread/lock.h"
 #include "thread/recycle.h"
 
@@ -36,10 +39,8 @@
 
 enum {
     SLAB_SIZE = 2 << 20,
-    RECORD_SIZE = ASI_RECYCLE_RECORD_SIZE,
-    RECORDS = SLAB_SIZE / RECORD_SIZE - 1, /* in a slab; the first holds its bookkeeping */
-    KEPT = 4,                              /* idle blocks that are not lent */
-    MOST_IDLE = 256                        /* half a gigabyte, as two million tasks need */
+    KEPT = 4,       /* idle blocks that are not lent */
+    MOST_IDLE = 256 /* half a gigabyte, as two million tasks need */
 };
 
 struct slab {
@@ -47,15 +48,20 @@ struct slab {
     struct asi_spare *spares; /* [lock] */
     unsigned fresh;           /* [lock] index of the first that was never used */
     unsigned room;            /* [lock] spares and fresh ones */
+    unsigned size;            /* [const] of each record */
+    unsigned records;         /* [const] in it, beside the one that holds this */
 };
 
-_Static_assert(sizeof(struct slab) <= RECORD_SIZE, "a slab's bookkeeping takes one record");
+_Static_assert(sizeof(struct slab) <= ASI_RECYCLE_TIMED_SIZE, "bookkeeping takes one record");
 
 static struct asi_lock lock = ASI_LOCK_INIT;
-static struct asi_list roomy = {&roomy, &roomy}; /* [lock] */
-static void *idle[MOST_IDLE];                    /* [lock] blocks that are no slabs now */
-static unsigned idle_count;                      /* [lock] */
-static unsigned block_count;                     /* [lock] mapped: slabs and idle ones */
+static struct asi_list roomy[2] = {
+        {&roomy[0], &roomy[0]}, {&roomy[1], &roomy[1]}}; /* [lock] of large and of small records */
+static void *idle[MOST_IDLE];                            /* [lock] blocks that are no slabs now */
+static unsigned idle_count;                              /* [lock] */
+static unsigned least_idle;                              /* [lock] since the last trim */
+static unsigned block_count;                             /* [lock] mapped: slabs and idle ones */
+static struct asi_counter spare_blocks; /* [lock] idle ones that are not kept for good */
 
 static struct slab *slab_of(struct asi_spare *spare)
 {
@@ -64,7 +70,7 @@ static struct slab *slab_of(struct asi_spare *spare)
 
 static struct asi_spare *record(struct slab *slab, unsigned index)
 {
-    return (struct asi_spare *)(void *)((char *)slab + (size_t)(index + 1) * RECORD_SIZE);
+    return (struct asi_spare *)(void *)((char *)slab + (size_t)(index + 1) * slab->size);
 }
 
 /* [lock] SLAB_SIZE bytes on a boundary of SLAB_SIZE: a larger mapping, less its ends. */
@@ -88,17 +94,37 @@ static void *map_block(void)
     return base + before;
 }
 
-/* [lock] */
-static struct slab *slab_new(void)
+/* [lock] BLOCK is idle from now on; there is room for it. */
+static void push_idle(void *block)
 {
-    struct slab *slab = idle_count > 0 ? idle[--idle_count] : map_block();
+    idle[idle_count++] = block;
+    if (idle_count > KEPT)
+        asi_counter_add(&spare_blocks, 1);
+}
+
+/* [lock] There is one. */
+static void *pop_idle(void)
+{
+    if (idle_count > KEPT)
+        asi_counter_add(&spare_blocks, (uint64_t)-1);
+    if (--idle_count < least_idle)
+        least_idle = idle_count;
+    return idle[idle_count];
+}
+
+/* [lock] */
+static struct slab *slab_new(bool small)
+{
+    struct slab *slab = idle_count > 0 ? pop_idle() : map_block();
 
     if (!slab)
         return NULL;
     slab->spares = NULL;
     slab->fresh = 0;
-    slab->room = RECORDS;
-    asi_list_add(&roomy, &slab->list);
+    slab->size = small ? ASI_RECYCLE_TIMED_SIZE : ASI_RECYCLE_RECORD_SIZE;
+    slab->records = SLAB_SIZE / slab->size - 1;
+    slab->room = slab->records;
+    asi_list_add(&roomy[small], &slab->list);
     return slab;
 }
 
@@ -123,7 +149,7 @@ static void retire(struct asi_list *empty)
         asi_lock_take(&lock);
         bool keep = lent && idle_count < MOST_IDLE;
         if (keep)
-            idle[idle_count++] = slab;
+            push_idle(slab);
         else
             block_count--;
         asi_lock_give(&lock);
@@ -158,14 +184,15 @@ static struct asi_spare *take_spares(struct slab *slab, unsigned count, unsigned
     return first;
 }
 
-struct asi_spare *asi_slab_take(unsigned count, unsigned *ret_count)
+struct asi_spare *asi_slab_take(bool small, unsigned count, unsigned *ret_count)
 {
     struct asi_spare *spares = NULL;
     unsigned fresh = 0;
 
     asi_lock_take(&lock);
-    struct slab *slab = asi_list_is_empty(&roomy) ? slab_new()
-                                                  : asi_container_of(roomy.next, struct slab, list);
+    struct slab *slab = asi_list_is_empty(&roomy[small])
+                                ? slab_new(small)
+                                : asi_container_of(roomy[small].next, struct slab, list);
     if (!slab) {
         asi_lock_give(&lock);
         return NULL;
@@ -174,8 +201,8 @@ struct asi_spare *asi_slab_take(unsigned count, unsigned *ret_count)
         spares = take_spares(slab, count, &count);
     } else {
         fresh = slab->fresh;
-        if (count > RECORDS - fresh)
-            count = RECORDS - fresh;
+        if (count > slab->records - fresh)
+            count = slab->records - fresh;
         slab->fresh += count;
     }
     slab->room -= count;
@@ -191,7 +218,7 @@ static void became_empty(struct slab *slab, struct asi_list *empty)
 {
     asi_list_remove(&slab->list);
     if (idle_count < KEPT)
-        idle[idle_count++] = slab;
+        push_idle(slab);
     else
         asi_list_add(empty, &slab->list);
 }
@@ -208,13 +235,37 @@ void asi_slab_give(struct asi_spare *spare)
         spare->next = slab->spares;
         slab->spares = spare;
         if (slab->room++ == 0)
-            asi_list_add(&roomy, &slab->list);
-        if (slab->room == RECORDS)
+            asi_list_add(&roomy[slab->size == ASI_RECYCLE_TIMED_SIZE], &slab->list);
+        if (slab->room == slab->records)
             became_empty(slab, &empty);
         spare = next;
     }
     asi_lock_give(&lock);
     retire(&empty);
+}
+
+bool asi_slabs_spare(void)
+{
+    return asi_counter_get(&spare_blocks) > 0;
+}
+
+bool asi_slabs_trim(bool all, unsigned most)
+{
+    void *blocks[MOST_IDLE];
+    unsigned count = 0;
+
+    asi_lock_take(&lock);
+    unsigned least = all ? idle_count : least_idle;
+    while (count < most && least > KEPT) {
+        blocks[count++] = pop_idle();
+        least--;
+        block_count--;
+    }
+    least_idle = least > KEPT ? least : idle_count;
+    asi_lock_give(&lock);
+    for (unsigned i = 0; i < count; i++)
+        munmap(blocks[i], SLAB_SIZE);
+    return least > KEPT;
 }
 
 void asi_slab_before_fork(void)
