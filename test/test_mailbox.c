@@ -7,6 +7,7 @@
  *   FIFO, all at once                         letters_come_out_in_the_order_they_were_pushed,
  *                                             a_taken_letter_may_be_pushed_again
  *   count, last, and whether all are usual    what_was_taken_is_summed_up
+ *   usual letters tell of later ones          hints_point_ahead
  *   is_empty tells what was pushed            is_empty_sees_pushes_and_takes
  *   park: only when empty; the first push     park_refuses_when_there_are_letters,
  *   after it wakes, the others do not         only_the_first_push_after_a_park_wakes,
@@ -39,7 +40,10 @@ struct mail {
     int producer;
     int taken;   /* by the consumer */
     int refused; /* by the producer */
+    void *hint;
 };
+
+enum { hint_at = offsetof(struct mail, hint) };
 
 static struct mail *mail_of(struct asi_letter *letter)
 {
@@ -100,17 +104,38 @@ static void unusual(struct asi_letter *letter, void *receiver)
     (void)receiver;
 }
 
+/* Who handles them is told what comes some letters later; what a sender said is only fetched. */
+TEST(hints_point_ahead)
+{
+    enum { COUNT = 3 * ASI_MAILBOX_AHEAD };
+    static struct mail mails[COUNT];
+    struct asi_mailbox box;
+
+    asi_mailbox_init(&box);
+    for (int i = 0; i < COUNT; i++) {
+        mails[i].letter.deliver = usual;
+        mails[i].hint = i % 2 ? ASI_MAILBOX_NO_HINT : (void *)0x123457; /* any odd address */
+        asi_mailbox_push(&box, &mails[i].letter);
+    }
+    CHECK_EQ(asi_mailbox_take_usual(&box, usual, hint_at).count, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        bool last = i + ASI_MAILBOX_AHEAD >= COUNT;
+        void *later = last ? NULL : (char *)&mails[i + ASI_MAILBOX_AHEAD].letter + 1;
+        CHECK(mails[i].hint == (last ? ASI_MAILBOX_NO_HINT : later));
+    }
+}
+
 TEST(what_was_taken_is_summed_up)
 {
     struct asi_mailbox box;
     struct mail mails[4];
 
     asi_mailbox_init(&box);
-    struct asi_taken taken = asi_mailbox_take_usual(&box, usual);
+    struct asi_taken taken = asi_mailbox_take_usual(&box, usual, hint_at);
     CHECK(taken.first == NULL);
     CHECK_EQ(taken.count, 0);
     CHECK(asi_mailbox_park(&box));
-    taken = asi_mailbox_take_usual(&box, usual);
+    taken = asi_mailbox_take_usual(&box, usual, hint_at);
     CHECK(taken.first == NULL);
     CHECK_EQ(taken.count, 0);
     for (int odd = -1; odd < 4; odd++) { /* the one that is not usual */
@@ -118,7 +143,7 @@ TEST(what_was_taken_is_summed_up)
             mails[i].letter.deliver = i == odd ? unusual : usual;
             asi_mailbox_push(&box, &mails[i].letter);
         }
-        taken = asi_mailbox_take_usual(&box, usual);
+        taken = asi_mailbox_take_usual(&box, usual, hint_at);
         CHECK(taken.first == &mails[0].letter);
         CHECK(taken.last == &mails[3].letter);
         CHECK(taken.last->next == NULL);

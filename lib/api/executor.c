@@ -264,6 +264,15 @@ static int open_slowly(struct anysync_executor *executor, struct asi_scheduler *
     return error ? start_failed(error) : 0;
 }
 
+/* Which task this thread submitted some time before TASK: see thread/mailbox.h. */
+static inline void leave_hint(struct anysync_task *task)
+{
+    void **recent = &asi_local.recent[asi_local.sent++ % ASI_MAILBOX_AHEAD];
+
+    task->hint = (char *)*recent + 1;
+    *recent = &task->letter;
+}
+
 int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *task)
 {
     struct anysync_executor *to = or_global(executor);
@@ -276,6 +285,7 @@ int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *
                 return error;
         }
         task->scheduler = scheduler;
+        leave_hint(task);
         if (ASI_LIKELY(asi_scheduler_post(scheduler, &task->letter)))
             return 0;
         /* Its worker ended since we read `open`, which has been withdrawn before: look again. */

@@ -46,7 +46,7 @@ static inline __attribute__((always_inline)) struct anysync_task *asi_quick_new(
     task->letter.deliver = asi_task_deliver_submission;
     task->function = function;
     task->scheduler = NULL;
-    task->coro = NULL;
+    task->hint = ASI_MAILBOX_NO_HINT;
     task->waits = NULL;
     task->vars = asi_vars_capture();
     task->state = ASI_TASK_QUEUED;

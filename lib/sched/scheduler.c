@@ -31,6 +31,7 @@
 
 #include <errno.h>
 
+enum { HINT_AT = offsetof(struct anysync_task, hint) - offsetof(struct anysync_task, letter) };
 enum { BUDGET = 256, LOOK_EVERY = 32, MOST_IDLE = 64, LOOK_AT_FDS_EVERY = 64 };
 
 void (*asi_suspend_hook)(struct anysync_task *task);
@@ -64,7 +65,7 @@ static void take_letters(struct asi_scheduler *scheduler)
     if (asi_mailbox_is_empty(&scheduler->mailbox))
         return; /* a look is cheaper than an exchange; what it missed keeps the loop from parking */
     struct asi_taken taken =
-            asi_mailbox_take_usual(&scheduler->mailbox, asi_task_deliver_submission);
+            asi_mailbox_take_usual(&scheduler->mailbox, asi_task_deliver_submission, HINT_AT);
     struct asi_letter *letter = taken.first;
 
     if (letter && taken.usual) {
@@ -279,7 +280,7 @@ static inline struct asi_coro *next_stack(struct asi_scheduler *scheduler)
         return &scheduler->host;
     }
     struct anysync_task *task = task_of(scheduler->ready_head);
-    if (task->coro)
+    if (asi_task_has_stack(task))
         return resume_ready(scheduler, task);
     scheduler->current = NULL;
     struct asi_coro *runner = runner_for(scheduler, task, &why);
@@ -312,7 +313,9 @@ static void run_new_tasks(void *argument)
         struct asi_coro *next = &scheduler->host;
         if (ASI_LIKELY(scheduler->ready_head && scheduler->budget > 0)) {
             struct anysync_task *task = task_of(scheduler->ready_head);
-            if (!task->coro && fits(self, task)) {
+            if (!asi_task_has_stack(task) && fits(self, task)) {
+                __builtin_prefetch(task->hint, 1);
+                __builtin_prefetch((char *)task->hint - sizeof(struct anysync_future), 1);
                 asi_quick_begin(scheduler, pop_ready(scheduler));
                 check_process(scheduler);
                 continue; /* perhaps long after, on a stack that was suspended meanwhile */
@@ -404,7 +407,7 @@ static void run_ready(struct asi_scheduler *scheduler)
     const char *why = "";
 
     scheduler->budget = BUDGET;
-    if (task->coro) {
+    if (asi_task_has_stack(task)) {
         next = resume_ready(scheduler, task);
     } else {
         next = runner_for(scheduler, task, &why);
@@ -512,7 +515,7 @@ static void abandon_rest(struct asi_scheduler *scheduler)
     }
     while (scheduler->ready_head) {
         struct anysync_task *task = pop_ready(scheduler);
-        if (task->coro)
+        if (asi_task_has_stack(task))
             asi_task_abandon(task);
         else
             asi_task_end(scheduler, task, -ECANCELED);

@@ -187,7 +187,8 @@ static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
     struct asi_coro *self = asi_coro_running;
     struct asi_coro *to = other->coro;
 
-    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 || !to || to == self ||
+    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 ||
+                     !asi_task_has_stack(other) || to == self ||
                      other->state != ASI_TASK_SUSPENDED || asi_suspend_hook)) {
         asi_task_wake(other);
         asi_scheduler_suspend(scheduler);

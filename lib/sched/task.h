@@ -29,6 +29,7 @@
 #include <anysync/task.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct asi_coro;
 struct asi_scheduler;
@@ -90,6 +91,7 @@ struct anysync_task {
     struct asi_scheduler *scheduler;         /* [const] after submission */
     union {
         struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
+        void *hint;                   /* before it began: odd; see thread/mailbox.h */
         struct asi_scheduler *origin; /* [const] of a job: the loop it came from; NULL: none */
     };
     union {
@@ -142,6 +144,12 @@ struct asi_task_hook {
  * (In line: sched/quick.h.) */
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs);
+
+/* Whether TASK, which is suspended or ready, has begun and has a stack.  Loop thread. */
+static inline bool asi_task_has_stack(const struct anysync_task *task)
+{
+    return !((uintptr_t)task->hint & 1);
+}
 
 /* How the letter of a new task is delivered. */
 asi_letter_fn asi_task_deliver_submission;

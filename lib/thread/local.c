@@ -10,7 +10,8 @@
 
 enum { MOST_FUNCTIONS = 4 };
 
-_Thread_local struct asi_local asi_local __attribute__((tls_model("initial-exec")));
+_Thread_local struct asi_local asi_local
+        __attribute__((tls_model("initial-exec"))) = {.shelves = asi_recycle_no_shelves};
 
 static void (*functions[MOST_FUNCTIONS])(struct asi_local *local);
 static unsigned function_count;
@@ -27,7 +28,7 @@ static void end_of_thread(void *argument)
     local->attached = false;
     for (unsigned i = 0; i < function_count; i++)
         functions[i](local);
-    asi_recycle_flush(local->shelves);
+    local->shelves = asi_recycle_flush(local->shelves);
 }
 
 static void make_key(void)

@@ -9,6 +9,7 @@
 #ifndef ASI_THREAD_LOCAL_H
 #define ASI_THREAD_LOCAL_H
 
+#include "thread/mailbox.h"
 #include "thread/recycle.h"
 #include "thread/spin.h"
 
@@ -33,8 +34,10 @@ struct asi_local {
     bool attached;      /* the end-of-thread functions will run */
     bool ours;          /* started by the library */
     bool fault_stack; /* the loop kept here, or run now, lent it a stack for the overflow handler */
-    sigset_t clean_mask; /* what a child process should start with; when `ours` */
-    struct asi_shelf shelves[ASI_RECYCLE_CLASSES];
+    sigset_t clean_mask;             /* what a child process should start with; when `ours` */
+    unsigned sent;                   /* letters of the usual kind, see thread/mailbox.h */
+    void *recent[ASI_MAILBOX_AHEAD]; /* the last of them, as hints */
+    struct asi_shelf *shelves;       /* owned; asi_recycle_no_shelves until they are needed */
 };
 
 /* initial-exec: one instruction to reach it, also from the shared library (a few hundred bytes). */

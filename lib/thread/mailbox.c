@@ -52,6 +52,7 @@
  */
 #include "thread/mailbox.h"
 
+#include "base/assert.h"
 #include "base/race.h"
 
 #include <stddef.h>
@@ -82,28 +83,45 @@ enum asi_push asi_mailbox_push(struct asi_mailbox *mailbox, struct asi_letter *l
     return seen == PARKED ? ASI_PUSH_WAKE : ASI_PUSH_QUEUED;
 }
 
-struct asi_taken asi_mailbox_take_usual(struct asi_mailbox *mailbox, asi_letter_fn *usual)
+/* Put LIFO in order. */
+static struct asi_taken reverse(struct asi_letter *lifo, asi_letter_fn *usual, size_t hint_at)
 {
-    struct asi_letter *lifo = asi_exchange(&mailbox->newest, NULL, acquire); /* M4 */
-    struct asi_taken taken = {.usual = true};
+    struct asi_taken taken = {.last = lifo, .usual = true};
+    void *later[ASI_MAILBOX_AHEAD];
 
-    if (lifo == PARKED)
-        return taken;
-    taken.last = lifo;
+    for (int i = 0; i < ASI_MAILBOX_AHEAD; i++)
+        later[i] = ASI_MAILBOX_NO_HINT;
+
     while (lifo) {
         struct asi_letter *next = lifo->next;
+        if (ASI_LIKELY(lifo->deliver == usual)) {
+            void **hint = (void **)(void *)((char *)lifo + hint_at);
+            void **slot = &later[taken.count % ASI_MAILBOX_AHEAD];
+            __builtin_prefetch(*hint, 1);
+            *hint = *slot;
+            *slot = (char *)lifo + 1;
+        } else {
+            taken.usual = false;
+        }
         lifo->next = taken.first;
         taken.first = lifo;
-        taken.usual &= lifo->deliver == usual;
         taken.count++;
         lifo = next;
     }
     return taken;
 }
 
+struct asi_taken asi_mailbox_take_usual(
+        struct asi_mailbox *mailbox, asi_letter_fn *usual, size_t hint_at)
+{
+    struct asi_letter *lifo = asi_exchange(&mailbox->newest, NULL, acquire); /* M4 */
+
+    return reverse(lifo == PARKED ? NULL : lifo, usual, hint_at);
+}
+
 struct asi_letter *asi_mailbox_take_all(struct asi_mailbox *mailbox)
 {
-    return asi_mailbox_take_usual(mailbox, NULL).first;
+    return asi_mailbox_take_usual(mailbox, NULL, 0).first;
 }
 
 bool asi_mailbox_park(struct asi_mailbox *mailbox)

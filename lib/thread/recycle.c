@@ -18,108 +18,184 @@
 #include "thread/slab.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
-enum { BATCH = ASI_RECYCLE_BATCH, DEPOT_BATCHES = 512 };
+enum { DEPOT_BATCHES = 512, OTHERS = ASI_RECYCLE_RECORD_SIZE / sizeof(void *) - 1 };
+
+/* A batch lies in one of its objects, and tells of the others. */
+struct batch {
+    struct batch *next; /* [lock] */
+    union {
+        void *others[OTHERS];    /* as many as its size has room for */
+        struct asi_spare *chain; /* of links, which have room for nothing */
+    };
+};
 
 static struct depot {
     struct asi_lock lock;
-    struct asi_spare *batches; /* [lock] each a chain of BATCH objects */
-    unsigned count;            /* [lock] */
+    struct batch *batches; /* [lock] whole ones */
+    unsigned count;        /* [lock] */
 } depots[ASI_RECYCLE_CLASSES] = {
         {.lock = ASI_LOCK_INIT}, {.lock = ASI_LOCK_INIT}, {.lock = ASI_LOCK_INIT}};
 
-static const size_t sizes[ASI_RECYCLE_CLASSES] = {
-        sizeof(struct asi_link), ASI_RECYCLE_RECORD_SIZE, ASI_RECYCLE_TIMED_SIZE};
+static const struct {
+    size_t size;
+    unsigned batch; /* objects in a batch */
+} kinds[ASI_RECYCLE_CLASSES] = {
+        {sizeof(struct asi_link), 32}, {ASI_RECYCLE_RECORD_SIZE, 32}, {ASI_RECYCLE_TIMED_SIZE, 24}};
 
-/* A chain of new objects, and how many: records come in batches. */
-static struct asi_spare *new_batch(enum asi_recycle_class kind, unsigned *ret_count)
+_Static_assert(sizeof(struct asi_link) >= sizeof(struct asi_spare) &&
+                       sizeof(struct asi_spare) <= offsetof(struct batch, chain) + sizeof(void *),
+        "a link has no room for a batch");
+
+/* COUNT OBJECTS as a chain. */
+static struct asi_spare *chain_of(void **objects, unsigned count)
 {
-    if (kind != ASI_RECYCLE_LINK)
-        return asi_slab_take(kind == ASI_RECYCLE_TIMED, BATCH, ret_count);
-    struct asi_spare *spare = asi_allocate(sizes[kind]);
-    if (spare)
-        spare->next = NULL;
-    *ret_count = 1;
-    return spare;
+    struct asi_spare *chain = NULL;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct asi_spare *spare = objects[i];
+        spare->next = chain;
+        chain = spare;
+    }
+    return chain;
 }
 
-static void free_batch(enum asi_recycle_class kind, struct asi_spare *spare)
+/* The objects of CHAIN.  Returns how many. */
+static unsigned objects_of(struct asi_spare *chain, void **objects)
 {
+    unsigned count = 0;
+
+    for (; chain; count++) {
+        objects[count] = chain;
+        chain = chain->next;
+    }
+    return count;
+}
+
+/* COUNT OBJECTS go where they came from. */
+static void free_objects(enum asi_recycle_class kind, void **objects, unsigned count)
+{
+    if (count == 0)
+        return;
     if (kind != ASI_RECYCLE_LINK) {
-        asi_slab_give(spare);
+        asi_slab_give(chain_of(objects, count));
         return;
     }
-    while (spare) {
-        struct asi_spare *next = spare->next;
-        asi_free(spare);
-        spare = next;
-    }
+    for (unsigned i = 0; i < count; i++)
+        asi_free(objects[i]);
 }
 
-static void store_batch(enum asi_recycle_class kind, struct asi_spare *batch)
+/* A whole batch goes to the depot. */
+static void store(enum asi_recycle_class kind, void **objects)
 {
     struct depot *depot = &depots[kind];
+    unsigned others = kinds[kind].batch - 1;
+    struct batch *batch = objects[others];
 
+    if (kind == ASI_RECYCLE_LINK)
+        batch->chain = chain_of(objects, others);
+    else
+        memcpy(batch->others, objects, others * sizeof(void *));
     asi_lock_take(&depot->lock);
     bool room = depot->count < DEPOT_BATCHES;
     if (room) {
-        batch->next_batch = depot->batches;
+        batch->next = depot->batches;
         depot->batches = batch;
         depot->count++;
     }
     asi_lock_give(&depot->lock);
     if (!room)
-        free_batch(kind, batch);
+        free_objects(kind, objects, others + 1);
 }
 
-static struct asi_spare *fetch_batch(enum asi_recycle_class kind)
+/* A batch of the depot.  Returns how many OBJECTS there are now. */
+static unsigned fetch(enum asi_recycle_class kind, void **objects)
 {
     struct depot *depot = &depots[kind];
+    unsigned others = kinds[kind].batch - 1;
 
     asi_lock_take(&depot->lock);
-    struct asi_spare *batch = depot->batches;
+    struct batch *batch = depot->batches;
     if (batch) {
-        depot->batches = batch->next_batch;
+        depot->batches = batch->next;
         depot->count--;
     }
     asi_lock_give(&depot->lock);
-    return batch;
+    if (!batch)
+        return 0;
+    if (kind == ASI_RECYCLE_LINK)
+        (void)objects_of(batch->chain, objects);
+    else
+        memcpy(objects, batch->others, others * sizeof(void *));
+    objects[others] = batch;
+    return others + 1;
 }
 
-void *asi_recycle_take_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind)
+/* New objects: records come in batches.  Returns how many. */
+static unsigned make(enum asi_recycle_class kind, void **objects)
 {
-    struct asi_spare *batch = shelf->full ? shelf->full : fetch_batch(kind);
-    unsigned count = BATCH;
+    unsigned count;
 
-    asi_local_attach();
-    shelf->full = NULL;
-    if (!batch)
-        batch = new_batch(kind, &count);
-    if (!batch)
-        return NULL;
-    shelf->loaded = batch->next;
-    shelf->room = BATCH - (count - 1);
-    return batch;
-}
-
-void asi_recycle_give_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind, void *object)
-{
-    struct asi_spare *spare = object;
-
-    asi_local_attach();
-    if (shelf->loaded) {
-        if (shelf->full)
-            store_batch(kind, shelf->full);
-        shelf->full = shelf->loaded;
+    if (kind == ASI_RECYCLE_LINK) {
+        objects[0] = asi_allocate(kinds[kind].size);
+        return objects[0] != NULL;
     }
-    spare->next = NULL;
-    shelf->loaded = spare;
-    shelf->room = BATCH - 1;
+    return objects_of(asi_slab_take(kind == ASI_RECYCLE_TIMED, kinds[kind].batch, &count), objects);
+}
+
+struct asi_shelf asi_recycle_no_shelves[ASI_RECYCLE_CLASSES];
+
+/* This thread's shelf; NULL when there is no memory for one. */
+static struct asi_shelf *own_shelf(enum asi_recycle_class kind)
+{
+    if (asi_local.shelves != asi_recycle_no_shelves)
+        return &asi_local.shelves[kind];
+    struct asi_shelf *shelves = asi_allocate(ASI_RECYCLE_CLASSES * sizeof(*shelves));
+    if (!shelves)
+        return NULL;
+    for (int i = 0; i < ASI_RECYCLE_CLASSES; i++) {
+        shelves[i].count = 0;
+        shelves[i].room = ASI_RECYCLE_SHELF;
+    }
+    asi_local_attach();
+    asi_local.shelves = shelves;
+    return &shelves[kind];
+}
+
+void *asi_recycle_take_slowly(enum asi_recycle_class kind)
+{
+    struct asi_shelf *shelf = own_shelf(kind);
+
+    if (!shelf)
+        return NULL;
+    shelf->count = fetch(kind, shelf->objects);
+    if (shelf->count == 0)
+        shelf->count = make(kind, shelf->objects);
+    return shelf->count > 0 ? shelf->objects[--shelf->count] : NULL;
+}
+
+void asi_recycle_give_slowly(enum asi_recycle_class kind, void *object)
+{
+    struct asi_shelf *shelf = own_shelf(kind);
+    unsigned batch = kinds[kind].batch;
+
+    if (!shelf) {
+        free_objects(kind, &object, 1);
+        return;
+    }
+    if (shelf->count == ASI_RECYCLE_SHELF) {
+        store(kind, shelf->objects); /* those that were given first */
+        shelf->count -= batch;
+        memmove(shelf->objects, shelf->objects + batch, shelf->count * sizeof(void *));
+    }
+    shelf->objects[shelf->count++] = object;
 }
 
 void *asi_recycle_take_fresh(enum asi_recycle_class kind)
 {
-    return asi_allocate(sizes[kind]);
+    return asi_allocate(kinds[kind].size);
 }
 
 void asi_recycle_give_fresh(void *object)
@@ -127,18 +203,20 @@ void asi_recycle_give_fresh(void *object)
     asi_free(object);
 }
 
-void asi_recycle_flush(struct asi_shelf *shelves)
+struct asi_shelf *asi_recycle_flush(struct asi_shelf *shelves)
 {
+    if (shelves == asi_recycle_no_shelves)
+        return shelves;
     for (enum asi_recycle_class kind = 0; kind < ASI_RECYCLE_CLASSES; kind++) {
         struct asi_shelf *shelf = &shelves[kind];
-        if (shelf->full)
-            store_batch(kind, shelf->full);
-        if (shelf->loaded && shelf->room == 0)
-            store_batch(kind, shelf->loaded);
-        else
-            free_batch(kind, shelf->loaded); /* the depot knows whole batches only */
-        *shelf = (struct asi_shelf){.loaded = NULL};
+        unsigned batch = kinds[kind].batch;
+        void **objects = shelf->objects;
+        for (; shelf->count >= batch; shelf->count -= batch, objects += batch)
+            store(kind, objects);
+        free_objects(kind, objects, shelf->count); /* the depot knows whole batches only */
     }
+    asi_free(shelves);
+    return asi_recycle_no_shelves;
 }
 
 void asi_recycle_before_fork(void)

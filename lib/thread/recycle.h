@@ -4,13 +4,14 @@
  *
  * Each thread has a shelf for each size: up to two batches of objects, taken and given without
  * locks. Full batches go to a depot, empty shelves are filled from it, one lock for a whole batch.
- * This is the magazine scheme of Bonwick and Adams ("Magazines and Vmem", 2001) with chains in the
- * place of arrays.
+ * This is the magazine scheme of Bonwick and Adams ("Magazines and Vmem", 2001).  A shelf knows its
+ * objects without a look at them: they may be in another processor's cache, from where those that
+ * will be taken soon are fetched ahead, several at once.
  *
- * Thread    any.   Progress  one lock for every 32 objects at most.
+ * Thread    any.   Progress  one lock for every 23 objects at most.
  * Order     what the giver did with an object happens before it is taken again.
- * Memory    at most two batches a thread and DEPOT_BATCHES for all; the rest goes back to where it
- *           came from: records to slabs (slab.h), links to malloc.
+ * Memory    at most 64 objects of a size for each thread and DEPOT_BATCHES for all; the rest goes
+ *           back to where it came from: records to slabs (slab.h), links to malloc.
  *           Sanitizer builds hand everything to malloc and free, so that they see each use after
  *           free.
  */
@@ -28,51 +29,52 @@ enum asi_recycle_class {
     ASI_RECYCLE_CLASSES
 };
 
-enum { ASI_RECYCLE_RECORD_SIZE = 256, ASI_RECYCLE_TIMED_SIZE = 192, ASI_RECYCLE_BATCH = 32 };
-
-struct asi_spare; /* an object that waits to be used again */
+enum {
+    ASI_RECYCLE_RECORD_SIZE = 256,
+    ASI_RECYCLE_TIMED_SIZE = 192,
+    ASI_RECYCLE_SHELF = 64, /* objects on a shelf, at most */
+    ASI_RECYCLE_AHEAD = 4   /* so many takes before its own an object is fetched */
+};
 
 struct asi_shelf {
-    struct asi_spare *loaded; /* chain to take from and give to */
-    struct asi_spare *full;   /* a whole batch, or NULL */
-    unsigned room;            /* how many more may be loaded; 0 also if it was never used */
+    unsigned count;
+    unsigned room; /* ASI_RECYCLE_SHELF */
+    void *objects[ASI_RECYCLE_SHELF];
 };
 
-struct asi_spare {
-    struct asi_spare *next;       /* in its batch */
-    struct asi_spare *next_batch; /* [lock] of the first in a batch: the depot's chain */
-};
+/* Those of a thread that has not used any: nothing on them, and no room.  (The real ones are too
+ * large for the memory that threads have for a library loaded late.) */
+extern struct asi_shelf asi_recycle_no_shelves[ASI_RECYCLE_CLASSES];
 
 /* An object through SHELF, not cleared; NULL when there is no memory.  (_slowly: the shelf is
  * empty.) */
-void *asi_recycle_take_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind);
+void *asi_recycle_take_slowly(enum asi_recycle_class kind);
 
 static inline void *asi_recycle_take_kept(struct asi_shelf *shelf, enum asi_recycle_class kind)
 {
-    struct asi_spare *spare = shelf->loaded;
+    unsigned count = shelf->count;
 
-    if (ASI_UNLIKELY(!spare))
-        return asi_recycle_take_slowly(shelf, kind);
-    shelf->loaded = spare->next;
-    shelf->room++;
-    return spare;
+    if (ASI_UNLIKELY(count == 0))
+        return asi_recycle_take_slowly(kind);
+    shelf->count = --count;
+    if (kind == ASI_RECYCLE_RECORD) { /* the two lines that every task has */
+        char *soon = shelf->objects[count >= ASI_RECYCLE_AHEAD ? count - ASI_RECYCLE_AHEAD : 0];
+        __builtin_prefetch(soon, 1);
+        __builtin_prefetch(soon + 64, 1);
+    }
+    return shelf->objects[count];
 }
 
 /* Give it back (consumed).  (_slowly: the shelf is full, or was never used.) */
-void asi_recycle_give_slowly(struct asi_shelf *shelf, enum asi_recycle_class kind, void *object);
+void asi_recycle_give_slowly(enum asi_recycle_class kind, void *object);
 
 static inline void asi_recycle_give_kept(
         struct asi_shelf *shelf, enum asi_recycle_class kind, void *object)
 {
-    struct asi_spare *spare = object;
-
-    if (ASI_UNLIKELY(shelf->room == 0)) {
-        asi_recycle_give_slowly(shelf, kind, object);
-        return;
-    }
-    spare->next = shelf->loaded;
-    shelf->loaded = spare;
-    shelf->room--;
+    if (ASI_UNLIKELY(shelf->count == shelf->room))
+        asi_recycle_give_slowly(kind, object);
+    else
+        shelf->objects[shelf->count++] = object;
 }
 
 /* Whether objects are kept, so that thread/local.h has asi_recycle_take() and _give() that use this
@@ -90,8 +92,9 @@ static inline void asi_recycle_give_kept(
 void *asi_recycle_take_fresh(enum asi_recycle_class kind);
 void asi_recycle_give_fresh(void *object);
 
-/* The end of a thread: its shelves go to the depot. */
-void asi_recycle_flush(struct asi_shelf *shelves);
+/* The end of a thread: what is on its SHELVES goes to the depot, and they are freed.  Returns those
+ * that it has from then on. */
+struct asi_shelf *asi_recycle_flush(struct asi_shelf *shelves);
 
 /* Around fork(). */
 void asi_recycle_before_fork(void);

@@ -17,7 +17,10 @@
 
 #include <stdbool.h>
 
-struct asi_spare;
+/* A record that waits to be used again. */
+struct asi_spare {
+    struct asi_spare *next;
+};
 
 /* A chain of one to COUNT records, and how many; NULL when there is no memory.  SMALL:
  * ASI_RECYCLE_TIMED_SIZE each, else ASI_RECYCLE_RECORD_SIZE. */
