@@ -28,9 +28,11 @@
 #include "sched/scheduler.h"
 #include "sched/wait.h"
 #include "thread/fork.h"
+#include "thread/gauge.h"
 #include "thread/local.h"
 #include "thread/lock.h"
 #include "thread/once.h"
+#include "thread/spin.h"
 
 #include <errno.h>
 
@@ -175,6 +177,8 @@ static void work(void *argument)
     asi_lock_take(&lock);
     worker->serial = asi_local_serial();
     asi_lock_give(&lock);
+    if (scheduler->options.spin != ANYSYNC_SPIN_NEVER && scheduler->options.spin_ns == 0)
+        asi_gauge();
     asi_scheduler_run(scheduler);
     asi_scheduler_free_idle(scheduler, 0);
 
@@ -514,8 +518,10 @@ int anysync_configure(const struct anysync_executor_options *options)
     prepare_process();
     asi_lock_take(&lock);
     bool busy = global.state == RUNNING || global.state == STOPPING;
-    if (!busy)
+    if (!busy) {
         global.options = completed;
+        asi_spin_configure((enum asi_spin_policy)completed.spin, completed.spin_ns);
+    }
     asi_lock_give(&lock);
     return busy ? asi_call_fails(-EBUSY,
                           "the global executor runs: configure it before its first use, or "

@@ -428,7 +428,9 @@ static void sleep_until_work(struct asi_scheduler *scheduler)
     if (!asi_mailbox_park(&scheduler->mailbox))
         return;
     struct anysync_limiter *limiter = asi_job_pause(); /* a here-loop's, in a job */
+    anysync_time start = asi_sleep_begin(&scheduler->spin);
     asi_poller_sleep(&scheduler->poller, ticket, asi_timers_next(&scheduler->timers));
+    asi_sleep_end(&scheduler->spin, start);
     asi_job_resume(limiter);
     /* take_letters ends the park */
 }

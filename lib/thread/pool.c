@@ -405,7 +405,7 @@ static void look(struct asi_pool_thread *thread)
 {
     struct asi_look look;
 
-    asi_look_begin(&look, &thread->spin, ASI_SPIN_ADAPTIVE);
+    asi_look_begin(&look, &thread->spin, asi_spin_policy());
     while (asi_waiter_count(&thread->waiter) == thread->seen && asi_look_again(&look))
         ;
     asi_look_end(&look, asi_waiter_count(&thread->waiter) != thread->seen);
