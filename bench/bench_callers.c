@@ -83,9 +83,10 @@ static void set_up(void)
     by_hand_start(&by_hand);
 }
 
-static double twice_by_hand(const double *medians)
+static double a_million(const double *medians)
 {
-    return medians[BENCH_BY_HAND] * 2;
+    (void)medians;
+    return 1000;
 }
 
 const struct bench_row bench_rows[] = {
@@ -104,7 +105,7 @@ const struct bench_row bench_rows[] = {
                 .unit = BENCH_THOUSANDS,
                 .setup = set_up,
                 .run = {ours_64, hand_64, floor_calls_64},
-                .target = "2 x by hand",
-                .limit = twice_by_hand},
+                .target = "1 M/s",
+                .limit = a_million},
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

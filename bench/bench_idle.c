@@ -2,10 +2,10 @@
 /*
  * What looking before sleeping costs in processor time.
  *
- *   CPU-0 ... CPU-1000   W1 with 0, 20, 100, 1000 us between the end of a call and the next, during
+ *   W16-0 ... W16-1000   W1 with 0, 20, 100, 1000 us between the end of a call and the next, during
  *       which the caller computes: processor time of a call, less that of the caller's computing;
  *       ours with the option spin as it is, the other with ANYSYNC_SPIN_NEVER
- *   CPU-idle             processor time of the process in a second in which nothing is called,
+ *   W16-idle              processor time of the process in a second in which nothing is called,
  *       after calls back to back
  *
  * Each repetition is a process of its own, as the option is set once.
@@ -136,12 +136,12 @@ static double next_to_nothing(const double *medians)
     }
 
 const struct bench_row bench_rows[] = {
-        CALLS("CPU-0", "processor time: calls back to back", ours_0, never_0, 20000),
-        CALLS("CPU-20", "processor time: every 20 us", ours_20, never_20, 5000),
-        CALLS("CPU-100", "processor time: every 100 us", ours_100, never_100, 2000),
-        CALLS("CPU-1000", "processor time: every 1 ms", ours_1000, never_1000, 300),
-        {.key = "CPU-idle",
-                .work = "processor time: idle 10 ms",
+        CALLS("W16-0", "W16 CPU a call, back to back", ours_0, never_0, 20000),
+        CALLS("W16-20", "W16 CPU a call, every 20 us", ours_20, never_20, 5000),
+        CALLS("W16-100", "W16 CPU a call, every 100 us", ours_100, never_100, 2000),
+        CALLS("W16-1000", "W16 CPU a call, every 1 ms", ours_1000, never_1000, 300),
+        {.key = "W16-idle",
+                .work = "W16 CPU in 10 ms idle",
                 .run = {idle},
                 .count = 100,
                 .fresh = true,

@@ -142,7 +142,8 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     scheduler->epoch++;
     scheduler->kind = kind;
     scheduler->options = *options;
-    scheduler->spin = (struct asi_spin){.limit_ns = options->spin_ns, .serves = true};
+    scheduler->spin = (struct asi_spin){
+            .limit_ns = options->spin_ns > 0 ? options->spin_ns : -1, .serves = true};
     scheduler->root = NULL;
     scheduler->stopping = ASI_STOP_NOT;
     scheduler->abandon = false;

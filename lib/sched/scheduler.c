@@ -176,6 +176,8 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler)
     asi_scheduler_stop(scheduler, ASI_STOP_CANCEL);
     if (scheduler->live > 0)
         start_grace(scheduler);
+    else if (scheduler->kind == ASI_LOOP_NESTED && !scheduler->root->hooked)
+        asi_waiter_hold_wake(); /* its thread ends now: see api/nested.c */
 }
 
 /* --- the ready queue -------------------------------------------------------------------------- */

@@ -408,12 +408,27 @@ static void look(struct asi_pool_thread *thread)
     asi_look_begin(&look, &thread->spin, asi_spin_policy());
     while (asi_waiter_count(&thread->waiter) == thread->seen && asi_look_again(&look))
         ;
-    asi_look_end(&look, asi_waiter_count(&thread->waiter) != thread->seen);
+    bool found = asi_waiter_count(&thread->waiter) != thread->seen;
+    asi_look_end(&look, found);
+    if (found)
+        return; /* who delivered has taken it off the list, and so from its looking */
     asi_lock_take(&lock);
     if (thread->looks) /* from now on another one may */
         thread->pool->looked_for = false;
     thread->looks = false;
     asi_lock_give(&lock);
+}
+
+/* THREAD sleeps until its delivery.  False: its time is over. */
+static bool sleep_idle(struct asi_pool_thread *thread)
+{
+    anysync_time end = asi_clock_after(anysync_now(), thread->idle_ns);
+    anysync_time start = asi_sleep_begin(&thread->spin);
+
+    if (!asi_waiter_sleep(&thread->waiter, thread->seen, end))
+        return false;
+    asi_sleep_end(&thread->spin, start);
+    return true;
 }
 
 /* THREAD leaves the idle ones, and its pool, by itself.  False: it was taken off before. */
@@ -434,9 +449,7 @@ static bool wait_idle(struct asi_pool_thread *thread)
 {
     if (thread->may_look)
         look(thread);
-    if (asi_waiter_count(&thread->waiter) == thread->seen &&
-            !asi_waiter_sleep(&thread->waiter, thread->seen,
-                    asi_clock_after(anysync_now(), thread->idle_ns))) {
+    if (asi_waiter_count(&thread->waiter) == thread->seen && !sleep_idle(thread)) {
         if (give_up(thread))
             return false;
         asi_waiter_sleep(&thread->waiter, thread->seen, ANYSYNC_FOREVER);
@@ -510,6 +523,7 @@ static int start(struct anysync_pool *pool)
         return -ENOMEM;
     asi_list_init(&thread->list);
     asi_waiter_init(&thread->waiter, NULL);
+    thread->spin.serves = true;
     thread->pool = pool;
     thread->idle_ns = pool->idle_ns;
     int error = asi_thread_start(&thread->thread, pool->name, work, thread);

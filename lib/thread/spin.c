@@ -35,7 +35,7 @@ enum {
     OFFER_EVERY = 64,        /* looks between two offers of the processor */
     QUICK_LOOKS = 32,        /* before the first offer in a crowd, if that may do */
     OFFERS = 3,              /* of the processor in one try, when others take it */
-    TURN = 32,               /* finds at once in the shortest turn */
+    TURN = 64,               /* finds at once in the shortest turn; half for who serves others */
     LONELY_TURNS = 4,        /* turns grow to 2^4 of that where nobody takes the processor, */
     MOST_TURNS = 13,         /* to 2^13 where somebody keeps it for long */
     MOST_FAILURES = 10,      /* at worst one try in 1024; */
@@ -99,7 +99,7 @@ static int64_t limit_of(const struct asi_spin *spin)
 {
     int64_t limit_ns = spin->limit_ns;
 
-    if (limit_ns == 0 && !spin->serves)
+    if (limit_ns == 0)
         limit_ns = asi_load(&limit_of_threads, relaxed);             /* F1 */
     return limit_ns > 0 ? limit_ns : asi_load(&wake_takes, relaxed); /* F1 */
 }
@@ -219,7 +219,8 @@ bool asi_look_again(struct asi_look *look)
         look_in_a_crowd(look);
         return true;
     }
-    if (look->round == 1 && ++look->spin->turn >= (uint32_t)TURN << look->spin->turns) {
+    if (look->round == 1 && ++look->spin->turn >= (uint32_t)TURN >> look->spin->serves
+                                                                            << look->spin->turns) {
         end_turn(look);
         return true;
     }

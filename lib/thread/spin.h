@@ -41,7 +41,7 @@
 
 /* What one waiter has learned.  All zero is a fresh one. [its thread only] */
 struct asi_spin {
-    int64_t limit_ns;  /* how long to look; 0: as was measured */
+    int64_t limit_ns;  /* how long to look; 0: as all threads; below 0: as was measured */
     int64_t debt_ns;   /* processor time looked beyond what was paid for; below 0: a credit */
     uint32_t failures; /* in a row, roughly: log2 of how many tries to leave out */
     uint32_t skip;     /* tries to leave out from now */
