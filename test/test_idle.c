@@ -34,7 +34,7 @@ static int64_t used(clockid_t clock)
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-/* EXECUTOR's worker takes no turn for a while.  It may take a last one late, on a busy machine: then
+/* EXECUTOR's worker takes no turn for a while.  On a busy machine it may take a last one late: then
  * this looks again.  If it never rests the test does not end. */
 static void check_rests(struct anysync_executor *executor)
 {

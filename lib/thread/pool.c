@@ -48,10 +48,8 @@
 
 enum { NAME_SIZE = 16 /* what systems show of it */ };
 
+/* What each piece of work changes comes first, in one line; so in a limiter (sched/limiter.c). */
 struct anysync_pool {
-    struct asi_refs refs;             /* not of the common one */
-    char name[NAME_SIZE];             /* [const] */
-    int64_t idle_ns;                  /* [const] */
     struct asi_list idle;             /* [lock] threads, used last first */
     unsigned idle_count;              /* [lock] */
     unsigned threads;                 /* [lock] starting, working, idle, or told to end */
@@ -62,27 +60,34 @@ struct anysync_pool {
     struct asi_letter *first, **last; /* [lock] queued work */
     struct asi_letter *own;    /* [lock] of it, what belongs to who starts the called thread */
     struct anysync_pool *next; /* [lock] all pools */
+    struct asi_refs refs;      /* not of the common one */
+    char name[NAME_SIZE];      /* [const] */
+    int64_t idle_ns;           /* [const] */
 };
 
 struct asi_pool_thread {
     struct asi_list list;      /* [lock] among the idle */
     bool idle;                 /* [lock] */
     bool looks;                /* [lock] */
-    bool resting;              /* [its own] since the work began */
-    bool may_look;             /* [its own] it was chosen to look */
-    bool waits;                /* [its own] there will be a delivery */
+    bool ends;                 /* [lock] it was told to */
+    struct asi_letter *given;  /* [lock] its next work; NULL: what is queued */
     struct anysync_pool *pool; /* [const] not to be touched by one that was told to end */
     int64_t idle_ns;           /* [const] the pool's */
-    struct asi_letter *given;  /* [lock] its next work; NULL: what is queued */
-    bool ends;                 /* [lock] it was told to */
-    uint32_t seen;             /* [its own] deliveries */
+    struct asi_thread thread;  /* large: it keeps what others write off the line it looks at */
     struct asi_waiter waiter;
     struct asi_spin spin;
-    struct asi_thread thread;
+    uint32_t seen; /* [its own] deliveries */
+    bool resting;  /* [its own] since the work began */
+    bool may_look; /* [its own] it was chosen to look */
+    bool waits;    /* [its own] there will be a delivery */
 };
 
-static struct asi_lock lock = ASI_LOCK_INIT;
-static struct anysync_pool common = {.name = "anysync-pool",
+_Static_assert(
+        offsetof(struct asi_pool_thread, waiter) - offsetof(struct asi_pool_thread, thread) >= 128,
+        "a thread would look at the line that others write");
+
+static _Alignas(64) struct asi_lock lock = ASI_LOCK_INIT;
+static _Alignas(64) struct anysync_pool common = {.name = "anysync-pool",
         .idle_ns = 10 * (int64_t)ASI_NS_PER_SECOND,
         .idle = {&common.idle, &common.idle},
         .last = &common.first};
