@@ -34,7 +34,8 @@ enum {
     FREE_LOOKS = 64,         /* before the clock is read: a hot answer needs no clock */
     OFFER_EVERY = 64,        /* looks between two offers of the processor */
     QUICK_LOOKS = 32,        /* before the first offer in a crowd, if that may do */
-    OFFERS = 3,              /* of the processor in one try, when others take it */
+    OFFERS = 12,             /* of the processor in one try, when others take it, */
+    OFFERS_ON_ONE = 3,       /* and where there is one processor only */
     TURN = 64,               /* finds at once in the shortest turn; half for who serves others */
     LONELY_TURNS = 4,        /* turns grow to 2^4 of that where nobody takes the processor, */
     MOST_TURNS = 13,         /* to 2^13 where somebody keeps it for long */
@@ -180,13 +181,15 @@ static void end_turn(struct asi_look *look)
 /* Others want the processor, or did. */
 static void look_in_a_crowd(struct asi_look *look)
 {
-    if (asi_processors() == 1) {
+    bool one = asi_processors() == 1;
+
+    if (one) {
         sched_yield();
     } else if (!offer(look)) {
         look->crowded = look->spin->crowded = false;
         return;
     }
-    if (++look->offers >= OFFERS)
+    if (++look->offers >= (one ? OFFERS_ON_ONE : OFFERS))
         look->limit = look->round;
 }
 
