@@ -3,12 +3,16 @@
  * W2: the work of W1 from 4, 16 and 64 plain threads at once.
  *
  * A repetition begins when all threads stand at a barrier, and ends with the last of them.
+ *
+ *   W2-fair   64 threads take calls from one heap, sixteen at a time, until it is empty:
+ *             thousands a second if all were as slow as the slowest; the other: all together
  */
 #include "bench.h"
 #include "by_hand.h"
 #include "floor.h"
 
 #include <anysync.h>
+#include <stdatomic.h>
 
 static struct by_hand_loop by_hand;
 static int64_t share; /* of one thread */
@@ -78,14 +82,56 @@ static int64_t hand_64(int64_t count)
     return crew(64, hand_work, count);
 }
 
+/* --- fairness --------------------------------------------------------------------------------- */
+
+enum { CALLERS = 64, HANDFUL = 16 };
+
+static _Atomic int64_t heap;
+static int64_t done[CALLERS]; /* of each thread */
+
+static void from_heap(int index)
+{
+    while (atomic_fetch_sub(&heap, HANDFUL) > 0) {
+        for (int i = 0; i < HANDFUL; i++)
+            bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
+        done[index] += HANDFUL;
+    }
+}
+
+static int64_t ours_together(int64_t count)
+{
+    for (int i = 0; i < CALLERS; i++)
+        done[i] = 0;
+    atomic_store(&heap, count);
+    return bench_crew(CALLERS, from_heap);
+}
+
+static int64_t ours_slowest(int64_t count)
+{
+    int64_t elapsed = ours_together(count), least = count, all = 0;
+
+    for (int i = 0; i < CALLERS; i++) {
+        least = done[i] < least ? done[i] : least;
+        all += done[i];
+    }
+    return least > 0 ? (int64_t)((double)elapsed * (double)all / CALLERS / (double)least)
+                     : elapsed * CALLERS;
+}
+
+static double half_the_mean(const double *medians)
+{
+    return medians[BENCH_OTHER] / 2;
+}
+
 static void set_up(void)
 {
     by_hand_start(&by_hand);
 }
 
-static double twice_by_hand(const double *medians)
+static double a_million(const double *medians)
 {
-    return medians[BENCH_BY_HAND] * 2;
+    (void)medians;
+    return 1000;
 }
 
 const struct bench_row bench_rows[] = {
@@ -104,7 +150,15 @@ const struct bench_row bench_rows[] = {
                 .unit = BENCH_THOUSANDS,
                 .setup = set_up,
                 .run = {ours_64, hand_64, floor_calls_64},
-                .target = "2 x by hand",
-                .limit = twice_by_hand},
+                .target = "1 M/s",
+                .limit = a_million},
+        {.key = "W2-fair",
+                .work = "W2 64 callers, the slowest x 64",
+                .unit = BENCH_THOUSANDS,
+                .run = {ours_slowest, NULL, NULL, ours_together},
+                .count = 500000,
+                .other = "all together",
+                .target = "half the mean",
+                .limit = half_the_mean},
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

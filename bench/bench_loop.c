@@ -148,7 +148,7 @@ static int64_t floor_here(int64_t count)
 
 static double create_and_join(const double *medians)
 {
-    return medians[BENCH_FLOOR] * 1.3;
+    return medians[BENCH_FLOOR] * 1.1;
 }
 
 static double two_hundred(const double *medians)
@@ -161,7 +161,7 @@ const struct bench_row bench_rows[] = {
         {.key = "W8",
                 .work = "W8 nested run",
                 .run = {ours_nested, hand_nested, floor_nested},
-                .target = "1.3 x create+join",
+                .target = "1.1 x create+join",
                 .limit = create_and_join},
         {.key = "W13",
                 .work = "W13 run_here",

@@ -83,6 +83,8 @@ static void check_refused(struct anysync_executor_options options, const char *w
 
 TEST(k1_options_out_of_range_are_refused)
 {
+    check_refused((struct anysync_executor_options){.spin_ns = -1}, "spin_ns");
+    check_refused((struct anysync_executor_options){.spin_ns = 1000001}, "spin_ns");
     struct anysync_executor *executor;
     struct anysync_executor_options least = {.stack_size = 16 * 1024};
 

@@ -19,10 +19,15 @@
  *   a thread may leave right after a          stress_a_thread_may_leave_right_after_a_delivery
  *   delivery
  *   deadlines against deliveries              stress_deadlines_lose_no_delivery
+ *   a wake that was held back comes when it   a_held_wake_comes_when_it_is_given,
+ *   is given, or when its thread ends; only   a_held_wake_comes_at_the_end_of_its_thread,
+ *   one is held                               one_wake_is_held_and_no_other
+ *   of who does not sleep nothing is held     of_an_awake_waiter_no_wake_is_held
  */
 #include "harness.h"
 
 #include "base/list.h"
+#include "thread/local.h"
 #include "thread/thread.h"
 #include "thread/waiter.h"
 
@@ -334,4 +339,81 @@ TEST(stress_deadlines_lose_no_delivery)
     }
     test_threads_join(threads);
     CHECK_EQ(asi_waiter_count(waiter), all);
+}
+
+/* --- a wake that is held back ----------------------------------------------------------------- */
+
+/* The tests arm the waiter in this thread's place, so that a delivery owes a wake whether or not
+ * the thread has got to its sleep. */
+static void held_sleep(void *argument)
+{
+    struct asi_waiter *waiter = argument;
+
+    CHECK(asi_waiter_sleep(waiter, 0, ANYSYNC_FOREVER));
+}
+
+TEST(a_held_wake_comes_when_it_is_given)
+{
+    struct asi_waiter waiter;
+    struct asi_thread thread;
+
+    asi_waiter_init(&waiter, NULL);
+    CHECK(asi_waiter_arm(&waiter, 0));
+    CHECK_EQ(asi_thread_start(&thread, "sleeper", held_sleep, &waiter), 0);
+    asi_waiter_hold_wake();
+    asi_waiter_deliver(&waiter);
+    CHECK(asi_local.held_wake == &waiter.word);
+    asi_waiter_give_wake();
+    CHECK(!asi_local.held_wake);
+    CHECK(!asi_local.holds_wake);
+    asi_thread_join(&thread);
+}
+
+static void deliver_and_end(void *argument)
+{
+    asi_waiter_hold_wake();
+    asi_waiter_deliver(argument);
+    CHECK(asi_local.held_wake != NULL);
+}
+
+TEST(a_held_wake_comes_at_the_end_of_its_thread)
+{
+    struct asi_waiter waiter;
+    struct asi_thread sleeper, ending;
+
+    asi_waiter_init(&waiter, NULL);
+    CHECK(asi_waiter_arm(&waiter, 0));
+    CHECK_EQ(asi_thread_start(&sleeper, "sleeper", held_sleep, &waiter), 0);
+    CHECK_EQ(asi_thread_start(&ending, "ending", deliver_and_end, &waiter), 0);
+    asi_thread_join(&sleeper);
+    asi_thread_join(&ending);
+}
+
+TEST(one_wake_is_held_and_no_other)
+{
+    struct asi_waiter first, second;
+    struct asi_thread sleeper;
+
+    asi_waiter_init(&first, NULL);
+    asi_waiter_init(&second, NULL);
+    CHECK(asi_waiter_arm(&first, 0));
+    CHECK(asi_waiter_arm(&second, 0));
+    CHECK_EQ(asi_thread_start(&sleeper, "sleeper", held_sleep, &second), 0);
+    asi_waiter_hold_wake();
+    asi_waiter_deliver(&first);
+    asi_waiter_deliver(&second);
+    asi_thread_join(&sleeper); /* without waiting for the first's wake */
+    CHECK(asi_local.held_wake == &first.word);
+    asi_waiter_give_wake();
+}
+
+TEST(of_an_awake_waiter_no_wake_is_held)
+{
+    struct asi_waiter waiter;
+
+    asi_waiter_init(&waiter, NULL);
+    asi_waiter_hold_wake();
+    asi_waiter_deliver(&waiter);
+    CHECK(!asi_local.held_wake);
+    asi_waiter_give_wake();
 }

@@ -61,8 +61,12 @@ enum anysync_shutdown {
 struct anysync_executor_options {
     const char *name; /* of the worker thread, 15 bytes shown; borrowed; NULL: "anysync" */
     enum anysync_nested nested; /* nested anysync_run() */
-    enum anysync_spin spin;     /* of the worker, before it sleeps */
+    enum anysync_spin spin;     /* of the worker, before it sleeps; the global executor's is also
+                                   that of threads that wait outside of loops, and of pools */
     size_t stack_size;          /* bytes for each coroutine; 0: 256 KiB; at least 16 KiB */
+    int64_t spin_ns;            /* how long it looks at most, up to a millisecond; 0: as long as a
+                                   wake takes, which the first worker measures at its start in about
+                                   a quarter of a millisecond */
     int64_t grace_ns;           /* how long a timed-out task may clean up; 0: one second; negative:
                                    no time at all */
 };

@@ -29,9 +29,11 @@
 #include "sched/spare.h"
 #include "sched/wait.h"
 #include "thread/fork.h"
+#include "thread/gauge.h"
 #include "thread/local.h"
 #include "thread/lock.h"
 #include "thread/once.h"
+#include "thread/spin.h"
 
 #include <errno.h>
 
@@ -55,6 +57,7 @@ struct worker {
 struct anysync_executor {
     struct asi_pointer open; /* [atomic] the scheduler that takes submissions, or NULL */
     struct asi_refs refs;
+    struct asi_counter grace_ns;             /* [atomic] the option; written under the lock */
     enum state state;                        /* [lock] */
     struct anysync_executor_options options; /* [lock] every field filled in */
     struct worker *worker;                   /* [lock] running, stopping, or about to be joined */
@@ -66,12 +69,23 @@ struct anysync_executor {
 };
 
 static struct asi_lock lock = ASI_LOCK_INIT;
-static struct anysync_executor global = {.refs = {1}, .options = ASI_DEFAULT_OPTIONS};
+static struct anysync_executor global = {
+        .refs = {1}, .grace_ns = {ASI_NS_PER_SECOND}, .options = ASI_DEFAULT_OPTIONS};
 static struct anysync_executor *all = &global; /* [lock] */
 
 static struct anysync_executor *or_global(struct anysync_executor *executor)
 {
     return executor ? executor : &global;
+}
+
+/* [lock] Or nobody else has EXECUTOR. */
+static void set_options(
+        struct anysync_executor *executor, const struct anysync_executor_options *options)
+{
+    uint64_t before = asi_counter_get(&executor->grace_ns);
+
+    executor->options = *options;
+    asi_counter_add(&executor->grace_ns, (uint64_t)options->grace_ns - before);
 }
 
 /* --- fork ------------------------------------------------------------------------------------- */
@@ -176,6 +190,8 @@ static void work(void *argument)
     asi_lock_take(&lock);
     worker->serial = asi_local_serial();
     asi_lock_give(&lock);
+    if (scheduler->options.spin != ANYSYNC_SPIN_NEVER && scheduler->options.spin_ns == 0)
+        asi_gauge();
     asi_scheduler_run(scheduler);
     asi_scheduler_free_idle(scheduler, 0);
 
@@ -483,7 +499,7 @@ int anysync_executor_new(
     if (!executor)
         return asi_call_fails(-ENOMEM, "no memory for an executor");
     asi_refs_init(&executor->refs, 1);
-    executor->options = completed;
+    set_options(executor, &completed);
     prepare_process();
     asi_lock_take(&lock);
     executor->next = all;
@@ -542,8 +558,10 @@ int anysync_configure(const struct anysync_executor_options *options)
     prepare_process();
     asi_lock_take(&lock);
     bool busy = global.state == RUNNING || global.state == STOPPING;
-    if (!busy)
-        global.options = completed;
+    if (!busy) {
+        set_options(&global, &completed);
+        asi_spin_configure((enum asi_spin_policy)completed.spin, completed.spin_ns);
+    }
     asi_lock_give(&lock);
     return busy ? asi_call_fails(-EBUSY,
                           "the global executor runs: configure it before its first use, or "
@@ -563,10 +581,7 @@ bool asi_executor_is_here(struct anysync_executor *executor)
 
 int64_t asi_executor_grace(struct anysync_executor *executor)
 {
-    asi_lock_take(&lock);
-    int64_t grace_ns = or_global(executor)->options.grace_ns;
-    asi_lock_give(&lock);
-    return grace_ns;
+    return (int64_t)asi_counter_get(&or_global(executor)->grace_ns);
 }
 
 void anysync_executor_stats(struct anysync_executor *executor, struct anysync_stats *ret_stats)

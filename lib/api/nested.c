@@ -43,6 +43,16 @@ static struct asi_scheduler *make_loop(
     return scheduler;
 }
 
+/* Names are inherited where there are any, so a worker's nested threads have its name. */
+static int start_thread(struct asi_scheduler *scheduler)
+{
+#if defined(__linux__)
+    return asi_thread_start_like_this(&scheduler->thread, run_nested, scheduler);
+#else
+    return asi_thread_start(&scheduler->thread, scheduler->options.name, run_nested, scheduler);
+#endif
+}
+
 static void unmake_loop(struct asi_scheduler *scheduler)
 {
     (void)asi_mailbox_take_all(&scheduler->mailbox);
@@ -56,9 +66,7 @@ int asi_run_nested(struct anysync_task *task, void *ret_result, anysync_time dea
     struct asi_scheduler *scheduler = make_loop(task, &here->options);
     bool abandoned;
 
-    int error = scheduler ? asi_thread_start(
-                                    &scheduler->thread, here->options.name, run_nested, scheduler)
-                          : -ENOMEM;
+    int error = scheduler ? start_thread(scheduler) : -ENOMEM;
     if (error) {
         if (scheduler)
             unmake_loop(scheduler);

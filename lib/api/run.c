@@ -141,14 +141,6 @@ int asi_await(struct anysync_task *task, void *ret_result, anysync_time deadline
     return asi_run_finish(ASI_WORLD_TASK, task, ret_result, deadline, here->options.grace_ns, NULL);
 }
 
-/* Whether a wait may end without a result: by a timeout, a cancel, or a deadlock, which only tasks,
- * their loops and their jobs can be part of.  Asking for the grace time costs a lock. */
-static bool needs_grace(enum asi_world world, anysync_time deadline)
-{
-    return asi_scope_limit(deadline) != ANYSYNC_FOREVER || world == ASI_WORLD_TASK ||
-           asi_scheduler_here() || asi_local.job;
-}
-
 int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, void *ret_result,
         anysync_time deadline)
 {
@@ -169,9 +161,8 @@ int asi_run_on(struct anysync_executor *executor, struct anysync_task *task, voi
     error = submit(executor, task, world == ASI_WORLD_TASK ? ASI_ORIGIN_HERE : ASI_ORIGIN_BLOCKED);
     if (error)
         return error;
-    int64_t grace_ns = needs_grace(world, deadline) ? asi_executor_grace(executor) : 0;
     return asi_run_finish(world == ASI_WORLD_CALLBACK ? ASI_WORLD_THREAD : world, task, ret_result,
-            deadline, grace_ns, NULL);
+            deadline, asi_executor_grace(executor), NULL);
 }
 
 /* Block this thread, loop or not, while the global worker or the pool runs TASK. */
@@ -181,8 +172,8 @@ static int run_on_worker(struct anysync_task *task, void *ret_result, anysync_ti
 
     if (error)
         return error;
-    return asi_run_finish(ASI_WORLD_THREAD, task, ret_result, deadline,
-            needs_grace(ASI_WORLD_THREAD, deadline) ? asi_executor_grace(NULL) : 0, NULL);
+    return asi_run_finish(
+            ASI_WORLD_THREAD, task, ret_result, deadline, asi_executor_grace(NULL), NULL);
 }
 
 int asi_run(struct anysync_task *task, void *ret_result, anysync_time deadline)
@@ -220,8 +211,9 @@ static struct asi_scheduler *here_loop(void)
     if (ASI_UNLIKELY(!scheduler)) {
         scheduler = asi_scheduler_take();
         if (scheduler) { /* it keeps its options from one run to the next */
-            scheduler->options = (struct anysync_executor_options)ASI_DEFAULT_OPTIONS;
-            scheduler->options.name = "here";
+            struct anysync_executor_options options = ASI_DEFAULT_OPTIONS;
+            options.name = "here";
+            asi_scheduler_set_options(scheduler, &options);
         }
         asi_local.here = scheduler;
         asi_local_attach();

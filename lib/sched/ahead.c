@@ -156,7 +156,7 @@ static bool look_for_item(struct asi_ring *ring)
 {
     struct asi_look look;
 
-    asi_look_begin(&look, &asi_local.spin, ASI_SPIN_ADAPTIVE);
+    asi_look_begin(&look, &asi_local.spin, asi_spin_policy());
     while (!is_ready(ring) && linger(&look))
         ;
     bool found = is_ready(ring);

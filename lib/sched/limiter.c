@@ -34,24 +34,25 @@ enum {
     MOST_HOLDERS = 8
 };
 
+/* What each job changes comes first, in one line. */
 struct anysync_limiter {
-    struct asi_refs refs;  /* not of the default one */
     size_t total;          /* [lock] */
     size_t borrowed;       /* [lock] may be more than total */
     size_t waiting;        /* [lock] claims in both lists */
+    size_t known;          /* [lock] of the holders */
+    bool open;             /* [as holders] a token is with somebody who is not among them */
+    bool moves;            /* [lock] a token was released by another than acquired it */
+    bool inherited;        /* [lock] from the process this one was forked from, with its tokens */
+    struct asi_refs refs;  /* not of the default one */
     struct asi_list first; /* [lock] claims of jobs that had a token before; NULLs: never used */
     struct asi_list queue; /* [lock] all others */
     /* [lock, and while somebody waits the graph's] tasks that acquired a token; each a reference */
     struct anysync_future *holders[MOST_HOLDERS];
-    size_t known;   /* [lock] of them */
-    bool open;      /* [as holders] a token is with somebody who is not among them */
-    bool moves;     /* [lock] a token was released by another than acquired it */
-    bool inherited; /* [lock] from the process this one was forked from, with its tokens */
     struct anysync_limiter *next; /* [lock] all limiters */
 };
 
-static struct asi_lock lock = ASI_LOCK_INIT;
-static struct anysync_limiter usual = {.total = DEFAULT_TOTAL,
+static _Alignas(64) struct asi_lock lock = ASI_LOCK_INIT;
+static _Alignas(64) struct anysync_limiter usual = {.total = DEFAULT_TOTAL,
         .first = {&usual.first, &usual.first},
         .queue = {&usual.queue, &usual.queue}};
 static struct anysync_limiter *all = &usual; /* [lock] */

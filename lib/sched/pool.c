@@ -136,13 +136,21 @@ void asi_scheduler_give(struct asi_scheduler *scheduler)
     asi_lock_give(&lock);
 }
 
+void asi_scheduler_set_options(
+        struct asi_scheduler *scheduler, const struct anysync_executor_options *options)
+{
+    scheduler->options = *options;
+    scheduler->spin = (struct asi_spin){
+            .limit_ns = options->spin_ns > 0 ? options->spin_ns : -1, .serves = true};
+}
+
 void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind,
         const struct anysync_executor_options *options)
 {
     scheduler->epoch++;
     scheduler->kind = kind;
     if (options)
-        scheduler->options = *options;
+        asi_scheduler_set_options(scheduler, options);
     scheduler->root = NULL;
     scheduler->stopping = ASI_STOP_NOT;
     scheduler->abandon = false;

@@ -174,6 +174,8 @@ void asi_scheduler_root_ended(struct asi_scheduler *scheduler)
         asi_timer_disarm(&scheduler->timers, &scheduler->root_timer);
     if (asi_scheduler_live(scheduler) == 0) {
         scheduler->stopping = ASI_STOP_CANCEL;
+        if (scheduler->kind == ASI_LOOP_NESTED && !scheduler->root->hooked)
+            asi_waiter_hold_wake(); /* its thread ends now: see api/nested.c */
         return;
     }
     asi_scheduler_stop(scheduler, ASI_STOP_CANCEL);
@@ -465,7 +467,9 @@ static void sleep_until_work(struct asi_scheduler *scheduler)
     if (!asi_mailbox_park(&scheduler->mailbox))
         return;
     struct anysync_limiter *limiter = asi_job_pause(); /* a here-loop's, in a job */
+    anysync_time start = asi_sleep_begin(&scheduler->spin);
     asi_poller_sleep(&scheduler->poller, ticket, asi_timers_next(&scheduler->timers));
+    asi_sleep_end(&scheduler->spin, start);
     asi_job_resume(limiter);
     /* take_letters ends the park */
 }

@@ -116,6 +116,10 @@ void asi_scheduler_give(struct asi_scheduler *scheduler);
  * none: they began on this one, and a coroutine never changes its thread.  (give sees to it.) */
 void asi_scheduler_free_idle(struct asi_scheduler *scheduler, unsigned keep);
 
+/* Once for each user of a scheduler, before it is opened or while it is. */
+void asi_scheduler_set_options(
+        struct asi_scheduler *scheduler, const struct anysync_executor_options *options);
+
 /* Open it for letters.  From now on others may post.  OPTIONS: NULL, and it has those of last time.
  */
 void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind,

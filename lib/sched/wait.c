@@ -120,7 +120,10 @@ static int thread_sleep(
     if (asi_waiter_count(&party->waiter) > seen)
         return 0;
     struct anysync_limiter *limiter = asi_job_pause();
+    anysync_time start = asi_sleep_begin(&asi_local.spin);
     bool arrived = asi_waiter_sleep(&party->waiter, seen, end);
+    if (arrived)
+        asi_sleep_end(&asi_local.spin, start);
     asi_job_resume(limiter);
     if (arrived)
         return 0;
@@ -140,7 +143,7 @@ static bool look_for_delivery(struct asi_party *party, uint32_t seen)
 {
     struct asi_look look;
 
-    asi_look_begin(&look, &asi_local.spin, ASI_SPIN_ADAPTIVE);
+    asi_look_begin(&look, &asi_local.spin, asi_spin_policy());
     while (asi_waiter_count(&party->waiter) <= seen && asi_look_again(&look))
         ;
     bool found = asi_waiter_count(&party->waiter) > seen;
@@ -247,7 +250,7 @@ static bool look_for_done(
     struct asi_look look;
     unsigned rounds = 0;
 
-    asi_look_begin(&look, &asi_local.spin, ASI_SPIN_ADAPTIVE);
+    asi_look_begin(&look, &asi_local.spin, asi_spin_policy());
     while (!any_done(futures, count) && asi_look_again(&look)) {
         if (++rounds % 64 == 0 && deadline != ANYSYNC_FOREVER && anysync_now() >= deadline)
             break;

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "thread/atomic.h"
 #include "thread/once.h"
+#include "thread/waiter.h"
 
 #include <pthread.h>
 #include <stddef.h>
@@ -29,6 +30,7 @@ static void end_of_thread(void *argument)
     for (unsigned i = 0; i < function_count; i++)
         functions[i](local);
     local->shelves = asi_recycle_flush(local->shelves);
+    asi_waiter_give_wake();
 }
 
 static void make_key(void)

@@ -33,6 +33,8 @@ struct asi_local {
     unsigned serial;    /* 0: none given yet */
     bool attached;      /* the end-of-thread functions will run */
     bool ours;          /* started by the library */
+    bool holds_wake;    /* lib/thread/waiter.h: the next futex wake is held back, in `held_wake` */
+    void *held_wake;
     bool fault_stack; /* the loop kept here, or run now, lent it a stack for the overflow handler */
     sigset_t clean_mask;             /* what a child process should start with; when `ours` */
     unsigned sent;                   /* letters of the usual kind, see thread/mailbox.h */

@@ -69,11 +69,11 @@ struct asi_taken {
  * The same, and say whether all are delivered by USUAL: then they can be handled as one.
  *
  * Long chains are written by one processor and read by another, and each letter tells only where
- * the next one is: to go along would cost a trip to memory for each.  So usual letters have, HINT_AT
- * bytes from their beginning, the address of one that their sender sent a few letters before: it is
- * fetched meanwhile.  What they have there afterwards is one that comes some letters later, for
- * whoever handles them.  It is fetched and never looked at: any odd address will do, a letter's
- * plus one.
+ * the next one is: to go along would cost a trip to memory for each.  So usual letters have,
+ * HINT_AT bytes from their beginning, the address of one that their sender sent a few letters
+ * before: it is fetched meanwhile.  What they have there afterwards is one that comes some letters
+ * later, for whoever handles them.  It is fetched and never looked at: any odd address will do, a
+ * letter's plus one.
  */
 struct asi_taken asi_mailbox_take_usual(
         struct asi_mailbox *mailbox, asi_letter_fn *usual, size_t hint_at);

@@ -48,10 +48,8 @@
 
 enum { NAME_SIZE = 16 /* what systems show of it */ };
 
+/* What each piece of work changes comes first, in one line; so in a limiter (sched/limiter.c). */
 struct anysync_pool {
-    struct asi_refs refs;             /* not of the common one */
-    char name[NAME_SIZE];             /* [const] */
-    int64_t idle_ns;                  /* [const] */
     struct asi_list idle;             /* [lock] threads, used last first */
     unsigned idle_count;              /* [lock] */
     unsigned threads;                 /* [lock] starting, working, idle, or told to end */
@@ -62,27 +60,34 @@ struct anysync_pool {
     struct asi_letter *first, **last; /* [lock] queued work */
     struct asi_letter *own;    /* [lock] of it, what belongs to who starts the called thread */
     struct anysync_pool *next; /* [lock] all pools */
+    struct asi_refs refs;      /* not of the common one */
+    char name[NAME_SIZE];      /* [const] */
+    int64_t idle_ns;           /* [const] */
 };
 
 struct asi_pool_thread {
     struct asi_list list;      /* [lock] among the idle */
     bool idle;                 /* [lock] */
     bool looks;                /* [lock] */
-    bool resting;              /* [its own] since the work began */
-    bool may_look;             /* [its own] it was chosen to look */
-    bool waits;                /* [its own] there will be a delivery */
+    bool ends;                 /* [lock] it was told to */
+    struct asi_letter *given;  /* [lock] its next work; NULL: what is queued */
     struct anysync_pool *pool; /* [const] not to be touched by one that was told to end */
     int64_t idle_ns;           /* [const] the pool's */
-    struct asi_letter *given;  /* [lock] its next work; NULL: what is queued */
-    bool ends;                 /* [lock] it was told to */
-    uint32_t seen;             /* [its own] deliveries */
+    struct asi_thread thread;  /* large: it keeps what others write off the line it looks at */
     struct asi_waiter waiter;
     struct asi_spin spin;
-    struct asi_thread thread;
+    uint32_t seen; /* [its own] deliveries */
+    bool resting;  /* [its own] since the work began */
+    bool may_look; /* [its own] it was chosen to look */
+    bool waits;    /* [its own] there will be a delivery */
 };
 
-static struct asi_lock lock = ASI_LOCK_INIT;
-static struct anysync_pool common = {.name = "anysync-pool",
+_Static_assert(
+        offsetof(struct asi_pool_thread, waiter) - offsetof(struct asi_pool_thread, thread) >= 128,
+        "a thread would look at the line that others write");
+
+static _Alignas(64) struct asi_lock lock = ASI_LOCK_INIT;
+static _Alignas(64) struct anysync_pool common = {.name = "anysync-pool",
         .idle_ns = 10 * (int64_t)ASI_NS_PER_SECOND,
         .idle = {&common.idle, &common.idle},
         .last = &common.first};
@@ -405,15 +410,30 @@ static void look(struct asi_pool_thread *thread)
 {
     struct asi_look look;
 
-    asi_look_begin(&look, &thread->spin, ASI_SPIN_ADAPTIVE);
+    asi_look_begin(&look, &thread->spin, asi_spin_policy());
     while (asi_waiter_count(&thread->waiter) == thread->seen && asi_look_again(&look))
         ;
-    asi_look_end(&look, asi_waiter_count(&thread->waiter) != thread->seen);
+    bool found = asi_waiter_count(&thread->waiter) != thread->seen;
+    asi_look_end(&look, found);
+    if (found)
+        return; /* who delivered has taken it off the list, and so from its looking */
     asi_lock_take(&lock);
     if (thread->looks) /* from now on another one may */
         thread->pool->looked_for = false;
     thread->looks = false;
     asi_lock_give(&lock);
+}
+
+/* THREAD sleeps until its delivery.  False: its time is over. */
+static bool sleep_idle(struct asi_pool_thread *thread)
+{
+    anysync_time end = asi_clock_after(anysync_now(), thread->idle_ns);
+    anysync_time start = asi_sleep_begin(&thread->spin);
+
+    if (!asi_waiter_sleep(&thread->waiter, thread->seen, end))
+        return false;
+    asi_sleep_end(&thread->spin, start);
+    return true;
 }
 
 /* THREAD leaves the idle ones, and its pool, by itself.  False: it was taken off before. */
@@ -434,9 +454,7 @@ static bool wait_idle(struct asi_pool_thread *thread)
 {
     if (thread->may_look)
         look(thread);
-    if (asi_waiter_count(&thread->waiter) == thread->seen &&
-            !asi_waiter_sleep(&thread->waiter, thread->seen,
-                    asi_clock_after(anysync_now(), thread->idle_ns))) {
+    if (asi_waiter_count(&thread->waiter) == thread->seen && !sleep_idle(thread)) {
         if (give_up(thread))
             return false;
         asi_waiter_sleep(&thread->waiter, thread->seen, ANYSYNC_FOREVER);
@@ -510,6 +528,7 @@ static int start(struct anysync_pool *pool)
         return -ENOMEM;
     asi_list_init(&thread->list);
     asi_waiter_init(&thread->waiter, NULL);
+    thread->spin.serves = true;
     thread->pool = pool;
     thread->idle_ns = pool->idle_ns;
     int error = asi_thread_start(&thread->thread, pool->name, work, thread);

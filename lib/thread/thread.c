@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* pthread_setname_np() */
+/*
+ * Threads.  (What they are: thread.h.)
+ *
+ * A new thread inherits mask and name of the one that starts it.  So the mask is set before the
+ * start and set back after it, and nobody's signal finds the new thread open; a thread that is to
+ * be like its maker needs neither, three system calls less.
+ */
 #include "thread/thread.h"
 
 #include "base/assert.h"
 #include "base/memory.h"
 #include "thread/local.h"
+#include "thread/waiter.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -39,9 +47,22 @@ static void *begin(void *argument)
 
     asi_local.ours = true;
     asi_local.clean_mask = thread->clean_mask;
-    set_name(thread->name);
-    thread->run(thread->argument);
+    if (thread->name)
+        set_name(thread->name);
+    thread->run(thread->argument); /* after it THREAD may be gone */
+    if (!asi_local.attached)
+        asi_waiter_give_wake(); /* else it is the last that is done at the thread's end */
     return NULL;
+}
+
+static int start(struct asi_thread *thread, const char *name, const sigset_t *clean_mask,
+        void (*run)(void *argument), void *argument)
+{
+    thread->name = name;
+    thread->run = run;
+    thread->argument = argument;
+    thread->clean_mask = *clean_mask;
+    return -pthread_create(&thread->handle, NULL, begin, thread);
 }
 
 int asi_thread_start(
@@ -51,15 +72,20 @@ int asi_thread_start(
 
     if (asi_fault("thread"))
         return -EAGAIN;
-    thread->name = name;
-    thread->run = run;
-    thread->argument = argument;
     mask_of_library(&mask);
     pthread_sigmask(SIG_SETMASK, &mask, &before);
-    thread->clean_mask = asi_local.ours ? asi_local.clean_mask : before;
-    int error = pthread_create(&thread->handle, NULL, begin, thread);
+    int error =
+            start(thread, name, asi_local.ours ? &asi_local.clean_mask : &before, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -error;
+    return error;
+}
+
+int asi_thread_start_like_this(
+        struct asi_thread *thread, void (*run)(void *argument), void *argument)
+{
+    if (asi_fault("thread"))
+        return -EAGAIN;
+    return start(thread, NULL, &asi_local.clean_mask, run, argument);
 }
 
 void asi_thread_join(struct asi_thread *thread)

@@ -13,7 +13,7 @@
 
 struct asi_thread {
     pthread_t handle;
-    const char *name; /* borrowed by the new thread until it runs */
+    const char *name; /* borrowed by the new thread; NULL: it has it already */
     void (*run)(void *argument);
     void *argument;
     sigset_t clean_mask;
@@ -26,6 +26,11 @@ struct asi_thread {
  */
 int asi_thread_start(
         struct asi_thread *thread, const char *name, void (*run)(void *argument), void *argument);
+
+/* The same on a thread of the library, for one that is to be like it: name and signal mask are
+ * those of the calling thread, which costs nothing. */
+int asi_thread_start_like_this(
+        struct asi_thread *thread, void (*run)(void *argument), void *argument);
 
 /* Wait for its end; all it did happens before the return. */
 void asi_thread_join(struct asi_thread *thread);

@@ -19,12 +19,15 @@
  * NO LOST WAKE-UP
  *   All writes to `word` are read-modify-writes.  arm sets ASLEEP only while the count is what the
  *   waiter saw; a delivery after that sees ASLEEP and wakes; one before it makes arm fail.  A
- *   futex wait whose word changed between arm and the system call returns at once.
+ *   futex wait whose word changed between arm and the system call returns at once.  A wake that is
+ *   held back comes at the latest when its thread ends, and nothing waits for that thread but by
+ *   this very wake.
  */
 #include "thread/waiter.h"
 
 #include "base/race.h"
 #include "thread/futex.h"
+#include "thread/local.h"
 
 #include <stddef.h>
 
@@ -51,8 +54,25 @@ void asi_waiter_deliver(struct asi_waiter *waiter)
         return;
     if (wake)
         wake(waiter); /* still there: see Memory in the header */
+    else if (asi_local.holds_wake && !asi_local.held_wake)
+        asi_local.held_wake = &waiter->word; /* an address only: the waiter may be gone by then */
     else
         asi_futex_wake(&waiter->word);
+}
+
+void asi_waiter_hold_wake(void)
+{
+    asi_local.holds_wake = true;
+}
+
+void asi_waiter_give_wake(void)
+{
+    asi_atomic(uint32_t) *word = asi_local.held_wake;
+
+    asi_local.holds_wake = false;
+    asi_local.held_wake = NULL;
+    if (word)
+        asi_futex_wake(word);
 }
 
 uint32_t asi_waiter_count(struct asi_waiter *waiter)

@@ -39,6 +39,14 @@ void asi_waiter_init(struct asi_waiter *waiter, asi_waiter_wake_fn *wake);
 /* One delivery, from any thread.  Async-signal-safe if the wake function is. */
 void asi_waiter_deliver(struct asi_waiter *waiter);
 
+/*
+ * From now until _give, the next wake of a sleeping thread by this one is held back: for a thread
+ * that is about to end, and that the sleeper joins next.  One wake then does for both.  Only for
+ * who runs no code of users and waits for nobody in between.
+ */
+void asi_waiter_hold_wake(void);
+void asi_waiter_give_wake(void);
+
 /* Deliveries so far. */
 uint32_t asi_waiter_count(struct asi_waiter *waiter);
 
