@@ -6,7 +6,7 @@
  *   contention-N   N threads do one step each on the same line: ns of the machine for a step, which
  *                  is the time divided by the steps of all
  *   shards-N       16 threads on N lines, each on its own of them as far as there are enough
- *   handover       a line goes from one processor to the other: ns one way
+ *   handover-2     a line goes from one processor to the other: ns one way
  *
  * A step is, for us, a push into a mailbox; by hand, a list under a mutex; the floor, one exchange;
  * the other side, a load and a compare-and-swap until it succeeds.  Nobody takes, so a push is all
@@ -172,7 +172,7 @@ const struct bench_row bench_rows[] = {
         ROW("shards", " lines, 16 threads", shards, 4),
         ROW("shards", " lines, 16 threads", shards, 8),
         ROW("shards", " lines, 16 threads", shards, 16),
-        {.key = "handover",
+        {.key = "handover-2",
                 .work = "a line to another core",
                 .cores = 2,
                 .run = {[BENCH_FLOOR] = handover}},

@@ -12,8 +12,8 @@
  *   scale-payload-N    a plain thread calls a function that copies N bytes from its argument to its
  *                      result: ns a call
  *
- * (Callers from 1 to 64: bench_curves.c.)  A point of the first three is a million tasks, N at a
- * time, so that all points do the same and differ in what the caches hold.
+ * (Callers from 1 to 64: bench_curves.c.)  Most points of the first three are a million tasks, N
+ * at a time, so that they do the same and differ in what the caches hold.
  *
  * By hand: records from malloc() on a list, run and freed; records that exist already, on the list
  * under the mutex (as W3); as many loops (as W2); a record for the copies.  The floor of tasks is
@@ -393,19 +393,21 @@ static void set_up(int64_t its_size)
     {                                                                                              \
         set_up(n);                                                                                 \
     }
-#define ROW(name, n, its_unit, ...)                                                                \
+#define ROW(name, n, its_unit, times, ...)                                                         \
     {                                                                                              \
         .key = "scale-" name "-" #n, .work = name ", " #n, .unit = its_unit, .setup = size_##n,    \
-        .repetitions = 5, __VA_ARGS__                                                              \
+        .repetitions = times, __VA_ARGS__                                                          \
     }
 #define TASKS(n, all)                                                                              \
-    ROW("tasks", n, BENCH_NS, .run = {ours_tasks, hand_tasks, floor_tasks}, .count = all)
-#define LIVE(n, all, gigabytes)                                                                    \
-    ROW("live", n, BENCH_NS, .run = {ours_live, NULL, floor_live}, .count = all,                   \
+    ROW("tasks", n, BENCH_NS, 7, .run = {ours_tasks, hand_tasks, floor_tasks}, .count = all)
+#define LIVE(n, all, times, gigabytes)                                                             \
+    ROW("live", n, BENCH_NS, times, .run = {ours_live, NULL, floor_live}, .count = all,            \
             .memory_gb = gigabytes)
-#define SUBMIT(n, all) ROW("submit", n, BENCH_NS, .run = {ours_submit, hand_submit}, .count = all)
-#define CALLED(n) ROW("executors", n, BENCH_THOUSANDS, .run = {ours_calls, hand_calls})
-#define PAYLOAD(n) ROW("payload", n, BENCH_NS, .run = {ours_payload, hand_payload, floor_payload})
+#define SUBMIT(n, all)                                                                             \
+    ROW("submit", n, BENCH_NS, 7, .run = {ours_submit, hand_submit}, .count = all)
+#define CALLED(n) ROW("executors", n, BENCH_THOUSANDS, 7, .run = {ours_calls, hand_calls})
+#define PAYLOAD(n)                                                                                 \
+    ROW("payload", n, BENCH_NS, 7, .run = {ours_payload, hand_payload, floor_payload})
 
 SIZE(1)
 SIZE(2)
@@ -431,13 +433,13 @@ const struct bench_row bench_rows[] = {
         TASKS(10000, 1000000),
         TASKS(100000, 1000000),
         TASKS(1000000, 1000000),
-        LIVE(1, 1000000, 0),
-        LIVE(10, 1000000, 0),
-        LIVE(100, 1000000, 0),
-        LIVE(1000, 200000, 0),
-        LIVE(10000, 200000, 0),
-        LIVE(100000, 200000, 1),
-        LIVE(1000000, 1000000, 10),
+        LIVE(1, 1000000, 7, 0),
+        LIVE(10, 1000000, 7, 0),
+        LIVE(100, 1000000, 7, 0),
+        LIVE(1000, 100000, 7, 0),
+        LIVE(10000, 100000, 7, 0),
+        LIVE(100000, 100000, 7, 1),
+        LIVE(1000000, 1000000, 3, 10),
         SUBMIT(1, 10000),
         SUBMIT(10, 100000),
         SUBMIT(100, 1000000),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# The points of the scale's curves (bench_scale.c, and the callers of bench_curves.c) as a table, from
-# what the programs printed.  A figure is the median over the rounds of the medians of each.
+# The points of the scale's curves (bench_scale.c, bench_contention.c, and the callers of
+# bench_curves.c) as a table, from what the programs printed.  A figure is the median over the rounds of the medians of each.
 function show(figure)
 {
     if (figure == "")
@@ -42,8 +42,11 @@ BEGIN {
     what["scale-executors"] = "executors, 8 callers"
     what["scale-payload"] = "bytes there and back"
     what["callers"] = "callers"
-    order = split("scale-tasks scale-live scale-submit scale-payload callers scale-executors",
-            families, " ")
+    what["contention"] = "threads that push, one mailbox"
+    what["shards"] = "mailboxes, 16 threads that push"
+    what["handover"] = "cores: a line to the other"
+    order = split("scale-tasks scale-live scale-submit scale-payload callers scale-executors" \
+            " contention shards handover", families, " ")
 }
 $1 == "side" && match($2, /-[0-9]+$/) {
     family = substr($2, 1, RSTART - 1)
@@ -56,6 +59,8 @@ $1 == "side" && match($2, /-[0-9]+$/) {
     figures[$2, $3, ++said[$2, $3]] = $5
 }
 END {
+    if (machine != "")
+        print machine ", " cores " processors\n"
     printf "%-31s %8s %-5s %9s %9s %9s %8s %8s %8s  %s\n", "amount", "", "unit", "ours",
             "by hand", "floor", "of 1000", "by hand", "floor", "flat?"
     for (f = 1; f <= order; f++)
