@@ -129,5 +129,6 @@ peer.serve(lambda: within(noop()), lambda count: within(sleepers(count)), {
     "W9": iterate,
     "W9-loop": timed_within(in_loop),
     "W10": echo,
+    "W13": asyncio_tasks.here,
     **{name: within_itself(work) for name, work in asyncio_tasks.WORKS.items()},
 })

@@ -26,6 +26,14 @@ async def messages(count, _):
     return peer.now() - start
 
 
+def here(count, _):
+    async def noop():
+        pass
+
+    own = asyncio.new_event_loop()
+    return peer.timed(peer.repeat, count, lambda: own.run_until_complete(noop()))
+
+
 async def cancels(count, _):
     elapsed = 0
     for begun in range(0, count, BATCH):

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// smol: what tasks of one executor do with one another.  W11 and W14; it has no groups.
+// smol: what tasks of one executor do with one another: W11 and W14; it has no groups.  W13 is its
+// block_on(), without an executor.
 
-use crate::peer::Figures;
+use crate::peer::{timed, Figures};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,10 @@ async fn cancels(count: usize) -> Duration {
     elapsed
 }
 
+fn here(count: usize) -> Figures {
+    timed(|| (0..count).for_each(|_| smol::block_on(async {})))
+}
+
 /// Run `work` as a task of the executor; it takes its time itself.
 fn within(work: impl Future<Output = Duration> + Send + 'static) -> Option<Figures> {
     let elapsed = smol::block_on(smol::spawn(work));
@@ -54,6 +59,7 @@ fn within(work: impl Future<Output = Duration> + Send + 'static) -> Option<Figur
 pub fn run(id: &str, count: usize) -> Option<Figures> {
     match id {
         "W11" => within(messages(count)),
+        "W13" => Some(here(count)),
         "W14" => within(cancels(count)),
         _ => None,
     }

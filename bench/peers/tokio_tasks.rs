@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //
-// tokio: what tasks of one runtime do with one another.  W11 to W15.
+// tokio: what tasks of one runtime do with one another: W11 to W15.  W13 has a runtime of its own.
 
-use crate::peer::Figures;
+use crate::peer::{timed, Figures};
 use crate::runtime;
 use std::future::Future;
 use std::time::{Duration, Instant};
+use tokio::runtime::Builder;
 use tokio::sync::mpsc::channel;
 use tokio::task::{yield_now, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -67,6 +68,11 @@ async fn scopes(count: usize) -> Duration {
     start.elapsed()
 }
 
+fn here(count: usize) -> Figures {
+    let own = Builder::new_current_thread().build().unwrap();
+    timed(|| (0..count).for_each(|_| own.block_on(async {})))
+}
+
 /// Run `work` as a task of the worker; it takes its time itself.
 fn within(work: impl Future<Output = Duration> + Send + 'static) -> Option<Figures> {
     let elapsed = runtime().block_on(runtime().spawn(work)).unwrap();
@@ -76,6 +82,7 @@ fn within(work: impl Future<Output = Duration> + Send + 'static) -> Option<Figur
 pub fn run(id: &str, count: usize) -> Option<Figures> {
     match id {
         "W11" => within(messages(count)),
+        "W13" => Some(here(count)),
         "W14" => within(cancels(count)),
         "W15-group" => within(groups(count)),
         "W15-scope" => within(scopes(count)),
