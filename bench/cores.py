@@ -28,11 +28,11 @@ import sys
 MACHINES = {"epyc": (23, 107, 197), "xeon": (51, 51, 108)}
 CLUSTER = 8
 OWN = 2            # the step on a line that is there: contention-1, an exchange
-SWAP = 1.2         # a compare-and-swap for an exchange, by two cores: contention-2
+SWAP = 1.2         # a compare-and-swap for an exchange, by two cores: contention-2, one run
 TASK = 40          # make, run and end a task without looking at another core's lines: W4
-SPIN = 5000        # as long as a wake takes: docs/decisions/0011
-WAKER = 1000       # a futex wake that wakes: a quarter of the futex floor of W1 on one core
-SLEEPER = 5000     # an idle core of a real machine; 20,000 and more in a virtual one
+SPIN = 5000        # as long as SLEEPER: docs/decisions/0011
+WAKER = 1000       # assumed of a wake that wakes: a quarter of the futex floor of W1, one core
+SLEEPER = 5000     # assumed of a real machine; an idle virtual core takes 20,000 and more
 END = 1_000_000    # ns of each simulation
 CORES = (2, 4, 8, 16, 32, 64)
 

@@ -48,6 +48,9 @@ BEGIN {
     order = split("scale-tasks scale-live scale-submit scale-payload callers scale-executors" \
             " contention shards handover", families, " ")
 }
+# A row says twice how many of its repetitions were disturbed if it has an other side with a name.
+$1 == "row" && $4 ~ /^[a-z]/ && $2 != last_row { disturbed[$2] += $17 }
+$1 == "row" { last_row = $2 }
 $1 == "side" && match($2, /-[0-9]+$/) {
     family = substr($2, 1, RSTART - 1)
     if (!(family in what))
@@ -61,19 +64,21 @@ $1 == "side" && match($2, /-[0-9]+$/) {
 END {
     if (machine != "")
         print machine ", " cores " processors\n"
-    printf "%-31s %8s %-5s %9s %9s %9s %8s %8s %8s  %s\n", "amount", "", "unit", "ours",
-            "by hand", "floor", "of 1000", "by hand", "floor", "flat?"
+    printf "%-31s %8s %-5s %9s %9s %9s %8s %8s %8s  %-5s  %s\n", "amount", "", "unit", "ours",
+            "by hand", "floor", "of 1000", "by hand", "floor", "flat?", "disturbed"
     for (f = 1; f <= order; f++)
         for (i = 1; i <= point_count[families[f]]; i++) {
             family = families[f]
             number = points[family, i]
             key = family "-" number
             times = ratio(family, key, "ours")
-            printf "%-31s %8s %-5s %9s %9s %9s %8s %8s %8s  %s\n", what[family], number,
+            printf "%-31s %8s %-5s %9s %9s %9s %8s %8s %8s  %-5s  %s\n", what[family], number,
                     unit[family], show(median(key, "ours")), show(median(key, "by_hand")),
                     show(median(key, "floor")), show(times), show(ratio(family, key, "by_hand")),
-                    show(ratio(family, key, "floor")), flat(family, number, times)
+                    show(ratio(family, key, "floor")), flat(family, number, times),
+                    disturbed[key] ? "!" disturbed[key] : "-"
         }
     print ""
     print "of 1000: how many times the cost with a thousand.  flat: at most 1.2 times that."
+    print "!n: so many repetitions were kept although other processes disturbed them: do not trust it."
 }
