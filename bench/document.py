@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Put the figures and plots of a run into the documentation:  document.py BUILD_DIR DOCS_DIR
 
-The plots go to DOCS_DIR/plots; in DOCS_DIR/performance.md what stands between the lines
-"<!-- figures -->" and "<!-- end of figures -->" is replaced by the tables."""
+The plots go to DOCS_DIR/plots, and bench.tsv, for bench/compare; in DOCS_DIR/performance.md what
+stands between the lines "<!-- figures -->" and "<!-- end of figures -->" is replaced by the tables,
+and what stands between those of "scale" by the points of the scale's curves."""
 
 import csv
 import glob
@@ -10,7 +11,13 @@ import os
 import shutil
 import sys
 
-BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
+
+def replaced(text, name, content):
+    """TEXT with CONTENT between the marks of NAME."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return before + begin + content + end + after
 
 
 def latency(path):
@@ -35,14 +42,17 @@ def main():
         text = file.read()
     with open(f"{build}/table.txt") as file:
         table = file.read()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    figures = f"\n```text\n{table.rstrip()}\n```\n\n{latency(f'{build}/records.tsv')}\n"
+    text = replaced(text, "figures",
+                    f"\n```text\n{table.rstrip()}\n```\n\n{latency(f'{build}/records.tsv')}\n")
+    if os.path.exists(f"{build}/scale.txt"):
+        with open(f"{build}/scale.txt") as file:
+            text = replaced(text, "scale", f"\n```text\n{file.read().rstrip()}\n```\n\n")
     with open(page, "w") as file:
-        file.write(before + BEGIN + figures + END + after)
+        file.write(text)
     os.makedirs(f"{docs}/plots", exist_ok=True)
     for plot in glob.glob(f"{build}/plots/*.svg"):
         shutil.copy(plot, f"{docs}/plots")
+    shutil.copy(f"{build}/bench.tsv", f"{docs}/plots")
 
 
 main()

@@ -3,6 +3,7 @@
 
 bars.svg      every side of every workload           callers.svg   throughput over 1 to 64 callers
 latency.svg   the distribution of W1's latency       sleepers.svg  bytes and ms over sleepers
+scale.svg     the cost of a task over tasks
 
 A plot whose rows were not measured is not written.  All scales of figures are logarithmic."""
 
@@ -221,6 +222,19 @@ def sleepers(sides, records, path):
     drawing.write(path)
 
 
+def scale(sides, path):
+    names = {"scale-tasks": "tasks in a coroutine", "scale-submit": "tasks from a thread"}
+    lines = [points_of(sides, prefix, "median") for prefix in names]
+    if not all(lines):
+        return
+    drawing, left = Drawing(1200, 480), 70
+    for points, name in zip(lines, names.values()):
+        plot(drawing, (left, 50, left + 410, 420), points, f"{name}: ns of each",
+             ("tasks at once", "ns"))
+        left += 600
+    drawing.write(path)
+
+
 def main():
     build, out = sys.argv[1:]
     rows, sides, records = (read(f"{build}/{name}.tsv") for name in ("bench", "sides", "records"))
@@ -229,6 +243,7 @@ def main():
     latency(records, f"{out}/latency.svg")
     callers(sides, f"{out}/callers.svg")
     sleepers(sides, records, f"{out}/sleepers.svg")
+    scale(sides, f"{out}/scale.svg")
 
 
 main()

@@ -34,6 +34,12 @@ lines record "$build/records.tsv" key side unit \
 
 awk -f "$here/table.awk" -v cores="$(nproc)" -v machine="$(uname -srm)" "$build/bench.tsv" \
     "$build/sides.tsv" | tee "$build/table.txt"
+if grep -q '^side	scale-' "$raw"; then
+    awk -f "$here/scale.awk" -v cores="$(nproc)" -v machine="$(uname -srm)" "$raw" \
+        >"$build/scale.txt"
+    echo
+    cat "$build/scale.txt"
+fi
 if [ -s "$BENCH_PEERS/.left_out" ]; then
     echo "No peers here:"
     sed 's/^/  /' "$BENCH_PEERS/.left_out"

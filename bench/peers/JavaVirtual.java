@@ -9,6 +9,7 @@ import java.util.concurrent.atomic.*;
 
 final class JavaVirtual extends Peer {
     static final Runnable NOOP = () -> {};
+    static final int BATCH = 32;
 
     @Override
     void call() throws Exception {
@@ -76,6 +77,50 @@ final class JavaVirtual extends Peer {
         return timed(() -> repeat(count, items::take));
     }
 
+    long messages(int count) throws Exception {
+        BlockingQueue<Integer> to = queue(2), from = queue(2);
+        return within(() -> {
+            Thread pong = start(() -> repeat(count / 2, () -> from.put(to.take())));
+            for (int i = 0; i < count / 2; i++) {
+                to.put(i);
+                from.take();
+            }
+            pong.join();
+        });
+    }
+
+    long cancels(int count) throws Exception {
+        AtomicLong elapsed = new AtomicLong();
+        Runnable sleeper = () -> {
+            try {
+                Thread.sleep(3600000);
+            } catch (InterruptedException cancelled) {
+                return;
+            }
+        };
+        within(() -> {
+            for (int begun = 0; begun < count; begun += BATCH) {
+                Thread[] sleepers = new Thread[Math.min(BATCH, count - begun)];
+                for (int i = 0; i < sleepers.length; i++)
+                    sleepers[i] = Thread.startVirtualThread(sleeper);
+                Thread.yield(); // they sleep now
+                elapsed.addAndGet(timed(() -> {
+                    for (Thread one : sleepers)
+                        one.interrupt();
+                    for (Thread one : sleepers)
+                        one.join();
+                }));
+            }
+        });
+        return elapsed.get();
+    }
+
+    static void group() {
+        try (ExecutorService group = Executors.newVirtualThreadPerTaskExecutor()) {
+            group.execute(NOOP);
+        }
+    }
+
     @Override
     long run(String id, int count, int number) throws Exception {
         return switch (id) {
@@ -85,6 +130,9 @@ final class JavaVirtual extends Peer {
         case "W6-time", "W6-bytes" -> count == 0 ? 0 : sleep(id, number);
         case "W9" -> iterate(count, queue(number));
         case "W9-loop" -> within(() -> iterate(count, queue(1)));
+        case "W11" -> messages(count);
+        case "W14" -> cancels(count);
+        case "W15-group" -> within(() -> repeat(count, JavaVirtual::group));
         default -> -1;
         };
     }

@@ -7,6 +7,7 @@ import threading
 import anyio
 from anyio.from_thread import start_blocking_portal
 
+import anyio_tasks
 import peer
 
 
@@ -109,6 +110,11 @@ def timed_within(function):
     return lambda count, number: peer.timed(portal.call, function, count, number)
 
 
+def within_itself(function):
+    """Likewise, of one that takes its time itself."""
+    return lambda count, number: portal.call(function, count, number)
+
+
 with start_blocking_portal() as portal:
     peer.serve(lambda: portal.call(noop), lambda count: portal.call(sleepers, count), {
         "W3": submits,
@@ -119,4 +125,5 @@ with start_blocking_portal() as portal:
         "W9": iterate,
         "W9-loop": timed_within(in_loop),
         "W10": lambda _, __: portal.call(serve),
+        **{name: within_itself(work) for name, work in anyio_tasks.WORKS.items()},
     })

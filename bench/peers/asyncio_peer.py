@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 
+import asyncio_tasks
 import peer
 
 loop = asyncio.new_event_loop()
@@ -23,6 +24,11 @@ def within(coroutine):
 def timed_within(function):
     """A workload that is a coroutine function."""
     return lambda count, number: peer.timed(within, function(count, number))
+
+
+def within_itself(function):
+    """Likewise, of one that takes its time itself."""
+    return lambda count, number: within(function(count, number))
 
 
 def submits(count, producers):
@@ -123,4 +129,6 @@ peer.serve(lambda: within(noop()), lambda count: within(sleepers(count)), {
     "W9": iterate,
     "W9-loop": timed_within(in_loop),
     "W10": echo,
+    "W13": asyncio_tasks.here,
+    **{name: within_itself(work) for name, work in asyncio_tasks.WORKS.items()},
 })

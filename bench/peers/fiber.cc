@@ -128,3 +128,22 @@ int64_t peer_in_loop(int64_t count, int)
     source.join();
     return peer_now_ns() - start;
 }
+
+int64_t peer_messages(int64_t count, int)
+{
+    fibers::buffered_channel<int64_t> to(2), from(2); /* the least it takes; it holds one less */
+    int64_t start = peer_now_ns(), item;
+    fibers::fiber pong([&to, &from, count, message = int64_t()]() mutable {
+        for (int64_t i = 0; i < count / 2; i++) {
+            to.pop(message);
+            from.push(message);
+        }
+    });
+
+    for (int64_t i = 0; i < count / 2; i++) {
+        to.push(i);
+        from.pop(item);
+    }
+    pong.join();
+    return peer_now_ns() - start;
+}

@@ -70,7 +70,7 @@ in_cxx() { # NAME LIBRARY...
 
 in_go() {
     GOCACHE=$built/.go GO111MODULE=off GOTOOLCHAIN=local \
-        go build -o "$built/go" "$source/go.go" "$source/peer.go"
+        go build -o "$built/go" "$source/go.go" "$source/go_tasks.go" "$source/peer.go"
 }
 
 in_rust() { # NAME

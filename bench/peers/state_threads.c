@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * State Threads: coroutines in one thread.  Nothing reaches it from other threads, so no W1, W2,
- * W3, W7, W8; no channels, so no W9.
+ * W3, W7, W8; no channels, so no W9, W11.
  */
 #include "peer.h"
 
@@ -79,6 +79,35 @@ void peer_sleep(void)
         peer_check(st_thread_create(sleeper_main, finished, 0, STACK_SIZE), "st_thread_create");
     st_cond_wait(finished);
     st_cond_destroy(finished);
+}
+
+static void *cancelled_main(void *unused)
+{
+    peer_check(st_sleep(3600) != 0, "an interrupt");
+    return unused;
+}
+
+int64_t peer_cancel(int64_t count, int unused)
+{
+    st_thread_t sleepers[PEER_BATCH];
+    int64_t elapsed = unused;
+
+    set_up();
+    for (; count > 0; count -= PEER_BATCH) {
+        int batch = count < PEER_BATCH ? (int)count : PEER_BATCH;
+        int64_t start;
+
+        for (int i = 0; i < batch; i++)
+            sleepers[i] = st_thread_create(cancelled_main, NULL, 1, 0);
+        st_usleep(0); /* they sleep now */
+        start = peer_now_ns();
+        for (int i = 0; i < batch; i++)
+            st_thread_interrupt(sleepers[i]);
+        for (int i = 0; i < batch; i++)
+            st_thread_join(sleepers[i], NULL);
+        elapsed += peer_now_ns() - start;
+    }
+    return elapsed;
 }
 
 static void *connection_main(void *argument)
