@@ -13,7 +13,8 @@
  *                                                   j2_a_callback_is_never_inside_a_call
  *   of any future, many of one, done already        j2_any_future_may_have_callbacks
  *   a callback may do all but wait                  a_callback_may_do_all_but_wait
- *   its loop has ended: called with NULL, there     j2_a_callback_of_a_loop_that_ended_gets_null
+ *   its loop has ended: called with NULL            j2_a_callback_of_a_loop_that_ended_gets_null,
+ *                                                   j2_a_callback_of_an_earlier_loop_gets_null
  *   no memory, shut down, forked                    no_memory_is_an_error, a_shut_down_worker_...,
  *                                                   a_child_has_neither
  *   completion races with registration              stress_callbacks_and_completions_race
@@ -383,6 +384,21 @@ TEST(j2_a_callback_of_a_loop_that_ended_gets_null)
     CHECK_EQ(atomic_load(&worker.calls), 1);
     CHECK(here.gone && worker.gone);
     CHECK_EQ(worker.thread, anysync_thread_serial());
+    anysync_future_unref(future);
+}
+
+TEST(j2_a_callback_of_an_earlier_loop_gets_null)
+{
+    struct seen seen = new_seen();
+    struct anysync_future *future;
+
+    CHECK_EQ(anysync_future_new(0, &future), 0);
+    CHECK_EQ(register_look_run(future, &seen), 0);
+    CHECK_EQ(anysync_executor_shutdown(NULL, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+    CHECK_EQ(anysync_executor_start(NULL), 0); /* on the same scheduler */
+    CHECK_EQ(anysync_future_set(future, NULL), 0);
+    wait_seen(&seen);
+    CHECK(seen.gone);
     anysync_future_unref(future);
 }
 

@@ -68,7 +68,7 @@ ANYSYNC_API int anysync_future_at(
  *
  * future    done: ask anysync_future_result() how.  Borrowed for the call.  NULL: the loop on which
  *           this was to run has ended; free ARGUMENT, and do nothing else.  Then this is called on
- *           the thread that completed the future.
+ *           the thread that completed the future, or on that of a later loop.
  * argument  as given to anysync_future_on_done().
  */
 typedef void anysync_done_fn(struct anysync_future *future, void *argument);

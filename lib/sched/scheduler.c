@@ -317,7 +317,9 @@ static void run_new_tasks(void *argument)
             struct anysync_task *task = task_of(scheduler->ready_head);
             if (!asi_task_has_stack(task) && fits(self, task)) {
                 __builtin_prefetch(task->hint, 1);
-                __builtin_prefetch((char *)task->hint - sizeof(struct anysync_future), 1);
+                /* a number: it may be no pointer at all */
+                __builtin_prefetch(
+                        (void *)((uintptr_t)task->hint - sizeof(struct anysync_future)), 1);
                 asi_quick_begin(scheduler, pop_ready(scheduler));
                 check_process(scheduler);
                 continue; /* perhaps long after, on a stack that was suspended meanwhile */
