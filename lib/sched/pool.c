@@ -154,6 +154,7 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     scheduler->unpolled = 0;
     if (ASI_UNLIKELY(asi_timers_any(&scheduler->timers)))
         asi_timers_clear(&scheduler->timers);
+    scheduler->polls_pay = false;
     scheduler->waits_ended++; /* the chains are forgotten */
     asi_list_init(&scheduler->suspended);
     scheduler->drain_letter.deliver = NULL;

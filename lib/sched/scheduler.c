@@ -428,7 +428,7 @@ static void look_around(struct asi_scheduler *scheduler)
     scheduler->unpolled = 0;
     if (asi_timers_any(&scheduler->timers))
         asi_timers_fire(&scheduler->timers, anysync_now());
-    asi_poller_poll(&scheduler->poller);
+    scheduler->polls_pay = asi_poller_poll(&scheduler->poller);
     if (ASI_UNLIKELY(asi_spare_any()))
         asi_spare_watch(scheduler);
 }
@@ -462,7 +462,8 @@ static void sleep_until_work(struct asi_scheduler *scheduler)
     if (!asi_mailbox_park(&scheduler->mailbox))
         return;
     struct anysync_limiter *limiter = asi_job_pause(); /* a here-loop's, in a job */
-    asi_poller_sleep(&scheduler->poller, ticket, asi_timers_next(&scheduler->timers));
+    anysync_time next = asi_timers_next(&scheduler->timers);
+    scheduler->polls_pay = asi_poller_sleep(&scheduler->poller, ticket, next);
     asi_job_resume(limiter);
     /* take_letters ends the park */
 }
@@ -493,6 +494,10 @@ static void loop(struct asi_scheduler *scheduler)
         }
         if (has_ended(scheduler))
             return;
+        /* Descriptors that were ready a moment ago often are again, or others are: ask them first
+         * then.  As long as it is letters that come, look for those first. */
+        if (scheduler->polls_pay)
+            look_around(scheduler);
         if (look_for_work(scheduler) && !scheduler->abandon)
             continue;
         look_around(scheduler);

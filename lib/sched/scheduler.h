@@ -71,6 +71,7 @@ struct asi_scheduler {
     unsigned idle_count;
     unsigned budget;   /* tasks until the host has its turn */
     unsigned unpolled; /* turns since timers and descriptors were looked at */
+    bool polls_pay;    /* the last look found descriptors ready */
     int *errno_at;     /* of its thread: tasks share it, and each finds its own after a wait */
     struct asi_coro host;
     struct asi_coro *left; /* a stack whose task ended by anysync_exit() */
