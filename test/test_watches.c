@@ -245,8 +245,10 @@ TEST(a_closed_descriptor_is_forgotten)
     int copy = dup(pair[0]); /* keeps the system from forgetting it */
     close(pair[0]);
     put(pair[1]);
-    for (int i = 0; i < 5; i++)
-        loop_sleep(&loop, test_now_ns() + MS);
+    int64_t end = test_now_ns() + 5 * MS;
+    do
+        loop_sleep(&loop, end);
+    while (test_now_ns() < end);
     CHECK_GE(20, asi_counter_get(&loop.poller.polls)); /* it did sleep */
     CHECK_EQ(seen.count, 0);
     put(left[1]);
@@ -298,8 +300,7 @@ TEST(sharing_keeps_waits_and_nothing_else)
     put(pair[1]);
     asi_poller_poll(&loop.poller);
     CHECK_EQ(reads.count, 1);
-    asi_poller_poll(&loop.poller); /* nobody waits for it, though it is ready */
-    CHECK_EQ(reads.count, 1);
+    CHECK_EQ(asi_poller_poll(&loop.poller), 0); /* nobody waits for it, though it is ready */
     CHECK_EQ(writes.count, 0);
     char rest[4096];
     while (recv(pair[1], rest, sizeof(rest), MSG_DONTWAIT) > 0)

@@ -201,7 +201,7 @@ static int wait_for_news(int fd, anysync_time deadline)
     struct asi_watches *watches = watches_here();
     struct anysync_task *task = watches ? asi_scheduler_here()->current : NULL;
 
-    if (!task || deadline == ANYSYNC_POLL || !asi_watches_knows_empty(watches, fd, task))
+    if (!task || !asi_watches_knows_empty(watches, fd, task))
         return 0;
     int ready = wait_in_task(fd, ANYSYNC_READABLE, deadline);
     return ready < 0 ? ready : 0;

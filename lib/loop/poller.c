@@ -196,18 +196,18 @@ bool asi_poller_watches(struct asi_poller *poller)
 }
 
 /* Ask libevent.  HOW besides ONCE: else it goes on for as long as an event is ready each time. */
-static bool ask(struct asi_poller *poller, int how)
+static unsigned ask(struct asi_poller *poller, int how)
 {
     asi_counter_add(&poller->polls, 1);
-    poller->watches.fired = false;
+    poller->watches.fired = 0;
     event_base_loop(poller->base, EVLOOP_ONCE | how);
     return poller->watches.fired;
 }
 
-bool asi_poller_poll(struct asi_poller *poller)
+unsigned asi_poller_poll(struct asi_poller *poller)
 {
     if (!asi_poller_watches(poller))
-        return false;
+        return 0;
     (void)asi_watches_prove(&poller->watches, false);
     return ask(poller, EVLOOP_NONBLOCK);
 }
@@ -231,12 +231,12 @@ static void set_clock(struct asi_poller *poller, anysync_time deadline)
 #endif
 }
 
-bool asi_poller_sleep(struct asi_poller *poller, uint32_t ticket, anysync_time deadline)
+unsigned asi_poller_sleep(struct asi_poller *poller, uint32_t ticket, anysync_time deadline)
 {
     asi_counter_add(&poller->sleeps, 1);
     if (!poller->base) {
         asi_doorbell_sleep(poller->bell, ticket, deadline);
-        return false;
+        return 0;
     }
     anysync_time due = asi_watches_prove(&poller->watches, true);
     set_clock(poller, due < deadline ? due : deadline);

@@ -45,15 +45,15 @@ void asi_poller_fini(struct asi_poller *poller);
 int asi_poller_open(struct asi_poller *poller);
 
 /* Look, without waiting, whether there is anything new.  Costs nothing if nothing is watched.
- * Returns whether a watched descriptor was found ready. */
-bool asi_poller_poll(struct asi_poller *poller);
+ * Returns how many watched descriptors were found ready. */
+unsigned asi_poller_poll(struct asi_poller *poller);
 
 /* Whether somebody watches anything, so that a poll could find something. */
 bool asi_poller_watches(struct asi_poller *poller);
 
 /* Sleep until a ring after TICKET, a ready descriptor, DEADLINE, or no reason at all.  The mailbox
  * is parked.  Returns as asi_poller_poll(). */
-bool asi_poller_sleep(struct asi_poller *poller, uint32_t ticket, anysync_time deadline);
+unsigned asi_poller_sleep(struct asi_poller *poller, uint32_t ticket, anysync_time deadline);
 
 /* The base, which is open, is given to a user: nothing is kept in it from now on. */
 void asi_poller_share(struct asi_poller *poller);

@@ -281,10 +281,8 @@ static void on_event(evutil_socket_t fd, short what, void *argument)
                      (what & EV_WRITE ? WRITABLE : 0u);
 
     (void)fd;
-    if (!watches->fired) {
-        watches->fired = true;
+    if (watches->fired++ == 0)
         watches->now = watches->keeps ? anysync_now() : 0;
-    }
     if (what & EV_CLOSED)
         registration->hung_up = true;
     if (ready & READABLE)

@@ -41,7 +41,7 @@ struct asi_watches {
     unsigned waiting; /* watches that wait */
     bool keeps;       /* edge-triggered, and kept after the wait */
     bool careful;     /* a kept one was found to be void: trust none any more */
-    bool fired;       /* a registration has, in this poll; its time is `now` */
+    unsigned fired;   /* registrations, in this poll; its time is `now` */
     anysync_time now;
 };
 
