@@ -446,8 +446,10 @@ static void look_if_due(struct asi_scheduler *scheduler, unsigned count)
         return;
     anysync_time now = anysync_now(), took = now - scheduler->checked_at;
     if (scheduler->checked_at != 0) {
+        /* Down at once, and up by steps: a short task says little of the next. */
         uint64_t pace = (uint64_t)scheduler->pace * LOOK_NS / (uint64_t)(took > 0 ? took : 1);
-        scheduler->pace = pace < 1 ? 1 : pace > BUDGET ? BUDGET : (unsigned)pace;
+        uint64_t most = scheduler->pace < BUDGET / 2 ? scheduler->pace * 2 : BUDGET;
+        scheduler->pace = pace < 1 ? 1 : pace > most ? (unsigned)most : (unsigned)pace;
     }
     scheduler->checked_at = now;
     if (now - scheduler->looked_at < LOOK_NS)
