@@ -7,6 +7,7 @@
  *   -EDEADLK in a callback                       a_callback_cannot_wait_for_a_descriptor
  *   EINTR never reaches the caller               a_signal_does_not_end_a_read
  *   readiness is seen while the loop is busy     a_busy_loop_still_sees_descriptors
+ *                                                a_loop_of_slow_tasks_sees_descriptors_soon
  *   a coroutine suspends and its loop goes on    a_task_that_reads_lets_the_others_run
  *   reading and writing a descriptor at once     one_descriptor_is_read_and_written_at_once
  *   a loop's thread is never blocked, blocking   readers_of_one_blocking_pipe_never_block_the_loop
@@ -211,6 +212,51 @@ TEST(a_task_that_reads_lets_the_others_run)
 {
     CHECK_EQ(in_coroutine_run(check_others), 0);
     CHECK_EQ(in_coroutine_run_here(check_others), 0);
+}
+
+ANYSYNC_COROUTINE(void, burn, (const bool *, stop), (long *, turns))
+{
+    while (!*stop) {
+        int64_t end = test_now_ns() + 100 * 1000;
+        while (test_now_ns() < end)
+            ;
+        ++*turns;
+        CHECK_EQ(anysync_yield(), 0);
+    }
+    return 0;
+}
+
+/* Tasks that take long: the loop finds out, and does not let hundreds of them pass. */
+static void check_slow(void)
+{
+    enum { WARM_UP = 600, MOST = 60 };
+    burn_future other;
+    reader_future task;
+    bool stop = false;
+    long turns = 0;
+    int pair[2];
+
+    open_pair(SOCKET, pair);
+    CHECK_EQ(reader_start(&task, pair[0]), 0);
+    CHECK_EQ(burn_start(&other, &stop, &turns), 0);
+    while (turns < WARM_UP)
+        CHECK_EQ(anysync_yield(), 0);
+    CHECK_EQ(write(pair[1], "a", 1), 1);
+    for (turns = 0; !anysync_future_done(task.future);)
+        CHECK_EQ(anysync_yield(), 0);
+    CHECK_GE(MOST, turns);
+    stop = true;
+    CHECK_EQ(burn_wait(&other, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(reader_wait(&task, NULL, ANYSYNC_FOREVER), 0);
+    burn_drop(&other);
+    reader_drop(&task);
+    close_pair(pair);
+}
+
+TEST(a_loop_of_slow_tasks_sees_descriptors_soon)
+{
+    CHECK_EQ(in_coroutine_run(check_slow), 0);
+    CHECK_EQ(in_coroutine_run_here(check_slow), 0);
 }
 
 ANYSYNC_COROUTINE(ssize_t, writer, (int, fd))

@@ -186,13 +186,13 @@ TEST(a_ready_descriptor_ends_the_sleep)
     struct loop loop;
 
     loop_init(&loop);
-    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.read_fd, READABLE, note, &seen), 0);
+    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.read_fd, READABLE, NULL, note, &seen), 0);
     CHECK(asi_poller_watches(&loop.poller));
     CHECK_EQ(write(pipe.write_fd, "x", 1), 1);
     while (seen.count == 0)
         loop_sleep(&loop, asi_doorbell_ticket(&loop.bell), ANYSYNC_FOREVER);
     CHECK_EQ(seen.ready, READABLE);
-    asi_poller_unwatch(&watch);
+    asi_watches_remove(&watch);
     loop_fini(&loop);
     close_pipe(pipe);
 }
@@ -205,13 +205,13 @@ TEST(a_watch_fires_once)
     struct loop loop;
 
     loop_init(&loop);
-    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.write_fd, WRITABLE, note, &seen), 0);
+    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.write_fd, WRITABLE, NULL, note, &seen), 0);
     for (int i = 0; i < 5; i++)
         asi_poller_poll(&loop.poller);
     CHECK_EQ(seen.count, 1);
     CHECK_EQ(seen.ready, WRITABLE);
     CHECK(!asi_poller_watches(&loop.poller));
-    asi_poller_unwatch(&watch);
+    asi_watches_remove(&watch);
     loop_fini(&loop);
     close_pipe(pipe);
 }
@@ -224,18 +224,20 @@ TEST(a_watch_says_what_is_ready)
     struct loop loop;
 
     loop_init(&loop);
-    CHECK_EQ(asi_poller_watch(
-                     &loop.poller, &watch_both, pipe.write_fd, READABLE | WRITABLE, note, &both),
+    CHECK_EQ(asi_poller_watch(&loop.poller, &watch_both, pipe.write_fd, READABLE | WRITABLE, NULL,
+                     note, &both),
             0);
-    CHECK_EQ(asi_poller_watch(&loop.poller, &watch_read, pipe.read_fd, READABLE, note, &reads), 0);
+    CHECK_EQ(
+            asi_poller_watch(&loop.poller, &watch_read, pipe.read_fd, READABLE, NULL, note, &reads),
+            0);
     asi_poller_poll(&loop.poller);
     CHECK_EQ(both.ready, WRITABLE);
     CHECK_EQ(reads.count, 0);
     close(pipe.write_fd); /* the end of a file is readable too */
     asi_poller_poll(&loop.poller);
     CHECK_EQ(reads.ready, READABLE);
-    asi_poller_unwatch(&watch_both);
-    asi_poller_unwatch(&watch_read);
+    asi_watches_remove(&watch_both);
+    asi_watches_remove(&watch_read);
     loop_fini(&loop);
     close(pipe.read_fd);
 }
@@ -248,9 +250,9 @@ TEST(an_unwatched_descriptor_stays_silent)
     struct loop loop;
 
     loop_init(&loop);
-    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.write_fd, WRITABLE, note, &seen), 0);
-    asi_poller_unwatch(&watch);
-    asi_poller_unwatch(&watch); /* once more does nothing */
+    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.write_fd, WRITABLE, NULL, note, &seen), 0);
+    asi_watches_remove(&watch);
+    asi_watches_remove(&watch); /* once more does nothing */
     CHECK(!asi_poller_watches(&loop.poller));
     asi_poller_poll(&loop.poller);
     CHECK_EQ(seen.count, 0);
@@ -280,14 +282,14 @@ TEST(a_poll_finds_what_is_ready)
     struct loop loop;
 
     loop_init(&loop);
-    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.read_fd, READABLE, note, &seen), 0);
+    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.read_fd, READABLE, NULL, note, &seen), 0);
     asi_poller_poll(&loop.poller);
     CHECK_EQ(seen.count, 0);
     CHECK_EQ(write(pipe.write_fd, "x", 1), 1);
     asi_poller_poll(&loop.poller);
     CHECK_EQ(seen.count, 1);
     CHECK_EQ(asi_counter_get(&loop.poller.polls), 2);
-    asi_poller_unwatch(&watch);
+    asi_watches_remove(&watch);
     loop_fini(&loop);
     close_pipe(pipe);
 }
@@ -350,14 +352,15 @@ TEST(what_cannot_be_watched_is_told)
 
     CHECK(file != NULL);
     loop_init(&loop);
-    int error = asi_poller_watch(&loop.poller, &watch, fileno(file), READABLE, note, &seen);
+    int error = asi_poller_watch(&loop.poller, &watch, fileno(file), READABLE, NULL, note, &seen);
     CHECK_EQ(error, -EPERM); /* epoll knows no files */
-    CHECK(watch.event == NULL);
+    CHECK(watch.registration == NULL);
     int closed_fd = dup(0);
     close(closed_fd);
-    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, closed_fd, READABLE, note, &seen), -EBADF);
+    CHECK_EQ(
+            asi_poller_watch(&loop.poller, &watch, closed_fd, READABLE, NULL, note, &seen), -EBADF);
     CHECK(!asi_poller_watches(&loop.poller));
-    asi_poller_unwatch(&watch);
+    asi_watches_remove(&watch);
     loop_fini(&loop);
     fclose(file);
 }
@@ -407,10 +410,11 @@ static int use_in_child(void *argument)
     uint32_t ticket = asi_doorbell_ticket(&loop->bell);
     asi_doorbell_ring(&loop->bell);
     loop_sleep(loop, ticket, ANYSYNC_FOREVER);
-    CHECK_EQ(asi_poller_watch(&loop->poller, &watch, pipe.write_fd, WRITABLE, note, &seen), 0);
+    CHECK_EQ(
+            asi_poller_watch(&loop->poller, &watch, pipe.write_fd, WRITABLE, NULL, note, &seen), 0);
     asi_poller_poll(&loop->poller);
     CHECK_EQ(seen.count, 1);
-    asi_poller_unwatch(&watch);
+    asi_watches_remove(&watch);
     loop_fini(loop);
     close_pipe(pipe);
     return 0;
@@ -424,7 +428,7 @@ TEST(a_child_forgets_the_base)
     struct loop loop;
 
     loop_init(&loop);
-    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.read_fd, READABLE, note, &seen), 0);
+    CHECK_EQ(asi_poller_watch(&loop.poller, &watch, pipe.read_fd, READABLE, NULL, note, &seen), 0);
     struct test_child child = test_child(use_in_child, &loop);
     CHECK_STR(child.errors, "");
     CHECK(child.exited);
@@ -433,7 +437,7 @@ TEST(a_child_forgets_the_base)
     CHECK_EQ(write(pipe.write_fd, "x", 1), 1); /* the parent's watch is untouched */
     asi_poller_poll(&loop.poller);
     CHECK_EQ(seen.count, 1);
-    asi_poller_unwatch(&watch);
+    asi_watches_remove(&watch);
     loop_fini(&loop);
     close_pipe(pipe);
 }

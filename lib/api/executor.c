@@ -285,8 +285,8 @@ static inline void leave_hint(struct anysync_task *task)
 {
     void **recent = &asi_local.recent[asi_local.sent++ % ASI_MAILBOX_AHEAD];
 
-    task->hint = (char *)*recent + 1;
-    *recent = &task->letter;
+    task->hint = *recent ? *recent : ASI_MAILBOX_NO_HINT;
+    *recent = (char *)&task->letter + 1;
 }
 
 int asi_executor_submit(struct anysync_executor *executor, struct anysync_task *task)

@@ -17,6 +17,7 @@
 #include "sched/scheduler.h"
 #include "sched/scope.h"
 #include "sched/wait.h"
+#include "thread/fork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +47,24 @@ static int fail(int error, const char *call, int fd)
     return asi_call_fails(error, "%s() on descriptor %d: %s", call, fd, anysync_error_text(error));
 }
 
+/* The watches of this thread's loop; NULL where there are none. */
+static struct asi_watches *watches_here(void)
+{
+    struct asi_scheduler *scheduler = asi_scheduler_here();
+
+    return scheduler && scheduler->generation == asi_fork_generation ? &scheduler->poller.watches
+                                                                     : NULL;
+}
+
+/* FD is new, or will be closed. */
+static void forget(int fd)
+{
+    struct asi_watches *watches = watches_here();
+
+    if (watches)
+        asi_watches_forget(watches, fd);
+}
+
 /* In a task: suspend until FD is ready. */
 static int wait_in_task(int fd, unsigned events, anysync_time deadline)
 {
@@ -57,11 +76,12 @@ static int wait_in_task(int fd, unsigned events, anysync_time deadline)
     if (!error && deadline == ANYSYNC_POLL)
         return -ETIMEDOUT;
     if (!error)
-        error = asi_poller_watch(&scheduler->poller, &watch, fd, events, on_ready, &readiness);
+        error = asi_poller_watch(
+                &scheduler->poller, &watch, fd, events, scheduler->current, on_ready, &readiness);
     if (error)
         return error;
     error = asi_wait_local(&readiness.woken, deadline);
-    asi_poller_unwatch(&watch);
+    asi_watches_remove(&watch);
     return error ? error : (int)readiness.ready;
 }
 
@@ -126,10 +146,15 @@ int anysync_wait_fd(int fd, unsigned events, anysync_time deadline)
         return asi_call_fails(-EINVAL, "anysync_wait_fd() was asked for events %#x", events);
     if (fd < 0) /* poll() and libevent would pass over it, and wait for ever */
         return fail(-EBADF, "anysync_wait_fd", fd);
-    /* Look first: what is ready needs no loop, and some descriptors (files) are always ready. */
+    /* Look first: what is ready needs no loop, and some descriptors (files) are always ready.  Look
+     * again after each wait: another coroutine may have been first. */
     int ready = poll_once(fd, events, 0);
-    if (ready == 0)
-        ready = wait_ready(fd, events, deadline);
+    while (ready == 0) {
+        int error = wait_ready(fd, events, deadline);
+        if (error < 0)
+            return fail(error, "anysync_wait_fd", fd);
+        ready = poll_once(fd, events, 0);
+    }
     return ready < 0 ? fail(ready, "anysync_wait_fd", fd) : ready;
 }
 
@@ -169,15 +194,46 @@ static int after_failure(int error, int fd, unsigned events, anysync_time deadli
     return ready < 0 ? ready : 0;
 }
 
+/* A task that has read all there was on FD waits before it tries again.  Returns why that wait
+ * ended early: only if a trial fails even so.  0: it was not, or is ready. */
+static int wait_for_news(int fd, anysync_time deadline)
+{
+    struct asi_watches *watches = watches_here();
+    struct anysync_task *task = watches ? asi_scheduler_here()->current : NULL;
+
+    if (!task || !asi_watches_knows_empty(watches, fd, task))
+        return 0;
+    int ready = wait_in_task(fd, ANYSYNC_READABLE, deadline);
+    return ready < 0 ? ready : 0;
+}
+
+/* COUNT bytes of SIZE were there. */
+static void note_read(int fd, size_t count, size_t size)
+{
+    struct asi_watches *watches = watches_here();
+
+    if (!watches || count == size)
+        return;
+    if (count == 0)
+        asi_watches_forget(watches, fd); /* the end: it is closed next */
+    else
+        asi_watches_note_short(watches, fd, asi_scheduler_here()->current);
+}
+
 ssize_t anysync_read(int fd, void *buffer, size_t size, anysync_time deadline)
 {
+    int early = wait_for_news(fd, deadline);
     bool is_socket = true;
 
     for (;;) {
         ssize_t count = is_socket ? recv(fd, buffer, size, MSG_DONTWAIT) : read(fd, buffer, size);
-        if (count >= 0)
+        if (count >= 0) {
+            note_read(fd, (size_t)count, size);
             return count;
+        }
         int error = errno;
+        if (early && would_block(error))
+            return fail(early, "anysync_read", fd);
         if (is_socket && error == ENOTSOCK) {
             is_socket = false;
             error = -wait_unless_nonblocking(fd, ANYSYNC_READABLE, deadline);
@@ -235,8 +291,10 @@ int anysync_accept(int fd, struct sockaddr *address, socklen_t *size, anysync_ti
         if (error)
             return fail(error, "anysync_accept", fd);
         int accepted = accept_now(fd, address, size);
-        if (accepted >= 0)
+        if (accepted >= 0) {
+            forget(accepted);
             return accepted;
+        }
         error = errno == ECONNABORTED ? 0 /* it went away before we came: wait for the next one */
                                       : after_failure(errno, fd, ANYSYNC_READABLE, deadline);
         if (error)
@@ -271,6 +329,7 @@ int anysync_connect(int fd, const struct sockaddr *address, socklen_t size, anys
         return fail(-errno, "anysync_connect", fd);
     if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
         return fail(-errno, "anysync_connect", fd);
+    forget(fd);
     int error = connect_nonblocking(fd, address, size, deadline);
     if (!(flags & O_NONBLOCK))
         (void)fcntl(fd, F_SETFL, flags);

@@ -36,6 +36,8 @@ struct event_base *anysync_event_base(void)
     int error = asi_poller_open(&here->poller);
     if (error)
         asi_call_fails(error, "no event base could be made: %s", anysync_error_text(error));
+    else
+        asi_poller_share(&here->poller);
     return here->poller.base;
 }
 

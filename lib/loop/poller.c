@@ -36,10 +36,8 @@
 #endif
 
 enum {
-    HEADROOM = 8,   /* descriptors a base and its company may need */
-    OWN_EVENTS = 2, /* bell and clock */
-    READABLE = 1,   /* ANYSYNC_READABLE, ANYSYNC_WRITABLE */
-    WRITABLE = 2
+    HEADROOM = 8,  /* descriptors a base and its company may need */
+    OWN_EVENTS = 2 /* bell and clock */
 };
 
 static struct asi_once once = ASI_ONCE_INIT;
@@ -61,6 +59,7 @@ static void prepare(void)
 void asi_poller_init(struct asi_poller *poller, struct asi_doorbell *bell)
 {
     *poller = (struct asi_poller){.bell = bell, .clock_fd = -1, .clock_armed = ANYSYNC_FOREVER};
+    asi_watches_init(&poller->watches);
 }
 
 static void on_bell(evutil_socket_t fd, short what, void *argument)
@@ -106,6 +105,7 @@ static int check_headroom(void)
 static void close_base(struct asi_poller *poller)
 {
     asi_doorbell_use_word(poller->bell);
+    asi_watches_close(&poller->watches);
     if (poller->bell_event)
         event_free(poller->bell_event);
     if (poller->clock_event)
@@ -119,6 +119,7 @@ static void close_base(struct asi_poller *poller)
     poller->clock_event = NULL;
     poller->clock_fd = -1;
     poller->clock_armed = ANYSYNC_FOREVER;
+    poller->shared = false;
 }
 
 void asi_poller_fini(struct asi_poller *poller)
@@ -170,6 +171,8 @@ int asi_poller_open(struct asi_poller *poller)
     error = open_clock(poller);
     if (error)
         goto fail;
+    asi_watches_open(&poller->watches, poller->base,
+            !poller->level && event_base_get_features(poller->base) & EV_FEATURE_EARLY_CLOSE);
     return 0;
 
 fail:
@@ -177,20 +180,36 @@ fail:
     return error;
 }
 
-bool asi_poller_watches(struct asi_poller *poller)
+void asi_poller_share(struct asi_poller *poller)
 {
-    return poller->base && event_base_get_num_events(
-                                   poller->base, EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_ACTIVE |
-                                                         EVENT_BASE_COUNT_VIRTUAL) > OWN_EVENTS;
+    poller->shared = true;
+    asi_watches_share(&poller->watches);
 }
 
-void asi_poller_poll(struct asi_poller *poller)
+bool asi_poller_watches(struct asi_poller *poller)
+{
+    if (!poller->shared)
+        return poller->watches.waiting > 0;
+    return event_base_get_num_events(poller->base,
+                   EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_ACTIVE | EVENT_BASE_COUNT_VIRTUAL) >
+           OWN_EVENTS;
+}
+
+/* Ask libevent.  HOW besides ONCE: else it goes on for as long as an event is ready each time. */
+static unsigned ask(struct asi_poller *poller, int how)
+{
+    asi_counter_add(&poller->polls, 1);
+    poller->watches.fired = 0;
+    event_base_loop(poller->base, EVLOOP_ONCE | how);
+    return poller->watches.fired;
+}
+
+unsigned asi_poller_poll(struct asi_poller *poller)
 {
     if (!asi_poller_watches(poller))
-        return;
-    asi_counter_add(&poller->polls, 1);
-    /* ONCE as well: else it goes on for as long as some event of the user's is ready each time. */
-    event_base_loop(poller->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        return 0;
+    (void)asi_watches_prove(&poller->watches, false);
+    return ask(poller, EVLOOP_NONBLOCK);
 }
 
 /* Have the poll end at DEADLINE.  An earlier alarm that is still set stays: it costs one turn. */
@@ -212,55 +231,27 @@ static void set_clock(struct asi_poller *poller, anysync_time deadline)
 #endif
 }
 
-void asi_poller_sleep(struct asi_poller *poller, uint32_t ticket, anysync_time deadline)
+unsigned asi_poller_sleep(struct asi_poller *poller, uint32_t ticket, anysync_time deadline)
 {
     asi_counter_add(&poller->sleeps, 1);
     if (!poller->base) {
         asi_doorbell_sleep(poller->bell, ticket, deadline);
-        return;
+        return 0;
     }
-    set_clock(poller, deadline);
-    asi_counter_add(&poller->polls, 1);
-    event_base_loop(poller->base, EVLOOP_ONCE);
-}
-
-static void on_ready(evutil_socket_t fd, short what, void *argument)
-{
-    struct asi_watch *watch = argument;
-    unsigned ready = (what & EV_READ ? READABLE : 0u) | (what & EV_WRITE ? WRITABLE : 0u);
-
-    (void)fd;
-    watch->fire(watch->context, ready);
+    anysync_time due = asi_watches_prove(&poller->watches, true);
+    set_clock(poller, due < deadline ? due : deadline);
+    return ask(poller, 0);
 }
 
 int asi_poller_watch(struct asi_poller *poller, struct asi_watch *watch, int fd, unsigned events,
-        asi_watch_fn *fire, void *context)
+        const void *owner, asi_watch_fn *fire, void *context)
 {
     int error = asi_poller_open(poller);
 
+    watch->registration = NULL;
     if (error)
         return error;
-    short kind = (short)((events & READABLE ? EV_READ : 0) | (events & WRITABLE ? EV_WRITE : 0));
-    watch->fire = fire;
-    watch->context = context;
-    watch->event = event_new(poller->base, fd, kind, on_ready, watch);
-    if (!watch->event)
-        return -ENOMEM;
-    errno = 0;
-    if (event_add(watch->event, NULL) != 0) {
-        error = errno ? -errno : -ENOMEM;
-        event_free(watch->event);
-        watch->event = NULL;
-        return error;
-    }
-    return 0;
-}
-
-void asi_poller_unwatch(struct asi_watch *watch)
-{
-    if (watch->event)
-        event_free(watch->event);
-    watch->event = NULL;
+    return asi_watches_add(&poller->watches, watch, fd, events, owner, fire, context);
 }
 
 /* Bases of the parent, still reachable so that no leak checker minds them. */
@@ -279,5 +270,6 @@ void asi_poller_in_child(struct asi_poller *poller)
             close(poller->clock_fd);
     }
     asi_doorbell_in_child(bell);
+    asi_watches_in_child(&poller->watches);
     asi_poller_init(poller, bell);
 }

@@ -3,9 +3,10 @@
  * Scheduler: one turn, and who runs next.  (The picture: scheduler.h.)
  *
  * FAIRNESS  Runners hand over to each other without the host for at most BUDGET tasks; then the
- *   host takes new letters.  Timers and descriptors get a look every LOOK_EVERY turns while the
- *   loop is busy, and in every turn that finds nothing else to do.  Pure task traffic so pays for
- *   neither clock nor poll.
+ *   host takes new letters.  Timers and descriptors, if there are any, get a look every LOOK_NS
+ *   while the loop is busy, and in every turn that finds nothing else to do.  The clock is read
+ *   after so many tasks as take about LOOK_NS: that is measured, and the budget no larger.  Pure
+ *   task traffic pays for neither clock nor poll.
  *
  * WHO RUNS NEXT  A stack that gives up the processor asks next_stack():
  *   - a ready task that has a stack: switch straight to it;
@@ -32,7 +33,7 @@
 #include <errno.h>
 
 enum { HINT_AT = offsetof(struct anysync_task, hint) - offsetof(struct anysync_task, letter) };
-enum { BUDGET = 256, LOOK_EVERY = 32, MOST_IDLE = 64, LOOK_AT_FDS_EVERY = 64 };
+enum { BUDGET = 256, LOOK_NS = 100000, MOST_IDLE = 64, LOOK_AT_FDS_EVERY = 64, A_BATCH = 4 };
 
 void (*asi_suspend_hook)(struct anysync_task *task);
 
@@ -410,7 +411,7 @@ static void run_ready(struct asi_scheduler *scheduler)
     struct asi_coro *next;
     const char *why = "";
 
-    scheduler->budget = BUDGET;
+    scheduler->budget = scheduler->pace;
     if (asi_task_has_stack(task)) {
         next = resume_ready(scheduler, task);
     } else {
@@ -432,12 +433,36 @@ static void run_ready(struct asi_scheduler *scheduler)
 
 static void look_around(struct asi_scheduler *scheduler)
 {
-    scheduler->unpolled = 0;
     if (asi_timers_any(&scheduler->timers))
         asi_timers_fire(&scheduler->timers, anysync_now());
-    asi_poller_poll(&scheduler->poller);
+    scheduler->found = asi_poller_poll(&scheduler->poller);
     if (ASI_UNLIKELY(asi_spare_any()))
         asi_spare_watch(scheduler);
+}
+
+/* COUNT tasks have run, and more may be ready.  Timers and descriptors get their look when LOOK_NS
+ * have passed; the clock gets its own after as many tasks as take about that long, as measured. */
+static void look_if_due(struct asi_scheduler *scheduler, unsigned count)
+{
+    scheduler->ran += count;
+    if (scheduler->ran < scheduler->pace)
+        return;
+    scheduler->ran = 0;
+    if (!asi_timers_any(&scheduler->timers) && !asi_poller_watches(&scheduler->poller) &&
+            !asi_spare_any())
+        return;
+    anysync_time now = anysync_now(), took = now - scheduler->checked_at;
+    if (scheduler->checked_at != 0) {
+        /* Down at once, and up by steps: a short task says little of the next. */
+        uint64_t pace = (uint64_t)scheduler->pace * LOOK_NS / (uint64_t)(took > 0 ? took : 1);
+        uint64_t most = scheduler->pace < BUDGET / 2 ? scheduler->pace * 2 : BUDGET;
+        scheduler->pace = pace < 1 ? 1 : pace > most ? (unsigned)most : (unsigned)pace;
+    }
+    scheduler->checked_at = now;
+    if (now - scheduler->looked_at < LOOK_NS)
+        return;
+    scheduler->looked_at = now;
+    look_around(scheduler);
 }
 
 /* Whether there is something to do before the next sleep. */
@@ -468,9 +493,11 @@ static void sleep_until_work(struct asi_scheduler *scheduler)
 
     if (!asi_mailbox_park(&scheduler->mailbox))
         return;
+    scheduler->checked_at = 0;                         /* a sleep is no task's time */
     struct anysync_limiter *limiter = asi_job_pause(); /* a here-loop's, in a job */
+    anysync_time next = asi_timers_next(&scheduler->timers);
     anysync_time start = asi_sleep_begin(&scheduler->spin);
-    asi_poller_sleep(&scheduler->poller, ticket, asi_timers_next(&scheduler->timers));
+    scheduler->found = asi_poller_sleep(&scheduler->poller, ticket, next);
     asi_sleep_end(&scheduler->spin, start);
     asi_job_resume(limiter);
     /* take_letters ends the park */
@@ -495,13 +522,15 @@ static void loop(struct asi_scheduler *scheduler)
             if (ASI_UNLIKELY(scheduler->stopping != ASI_STOP_NOT) && !scheduler->ready_head &&
                     has_ended(scheduler))
                 return; /* a here-loop's only turn, as a rule */
-            scheduler->unpolled += scheduler->budget > 0 ? 1 : LOOK_EVERY / 4;
-            if (scheduler->unpolled >= LOOK_EVERY)
-                look_around(scheduler);
+            look_if_due(scheduler, scheduler->pace - scheduler->budget);
             continue;
         }
         if (has_ended(scheduler))
             return;
+        /* A few descriptors were ready a moment ago: it is their answers that come next, ask them
+         * first.  If it was many, more gather while letters are looked for, and cost one poll. */
+        if (scheduler->found > 0 && scheduler->found < A_BATCH)
+            look_around(scheduler);
         if (look_for_work(scheduler) && !scheduler->abandon)
             continue;
         look_around(scheduler);
@@ -545,6 +574,8 @@ static void enter(struct asi_scheduler *scheduler)
 void asi_scheduler_run(struct asi_scheduler *scheduler)
 {
     enter(scheduler);
+    scheduler->pace = BUDGET;
+    scheduler->checked_at = 0;
     loop(scheduler);
     if (asi_scheduler_live(scheduler) > 0)
         abandon_rest(scheduler);

@@ -69,9 +69,13 @@ struct asi_scheduler {
     struct asi_letter *ready_tail;             /* there if ready_head is */
     struct asi_coro *idle;                     /* runners that wait for work */
     unsigned idle_count;
-    unsigned budget;   /* tasks until the host has its turn */
-    unsigned unpolled; /* turns since timers and descriptors were looked at */
-    int *errno_at;     /* of its thread: tasks share it, and each finds its own after a wait */
+    unsigned budget; /* tasks until the host has its turn */
+    unsigned pace;   /* tasks between two looks at the clock, when there is something to miss */
+    unsigned ran;    /* tasks since the last one */
+    unsigned found;  /* ready descriptors in the last look */
+    anysync_time checked_at; /* the last look at the clock; 0: the loop has slept since */
+    anysync_time looked_at;  /* the last look at timers and descriptors */
+    int *errno_at; /* of its thread: tasks share it, and each finds its own after a wait */
     struct asi_coro host;
     struct asi_coro *left; /* a stack whose task ended by anysync_exit() */
     struct asi_timers timers;
