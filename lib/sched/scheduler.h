@@ -75,7 +75,7 @@ struct asi_scheduler {
     struct asi_coro host;
     struct asi_coro *left; /* a stack whose task ended by anysync_exit() */
     struct asi_timers timers;
-    struct asi_list suspended;
+    struct asi_list begun; /* tasks that have been suspended, until their end, and parked ones */
     struct anysync_task *root;    /* of a nested or here-loop: its end stops the loop */
     struct asi_timer root_timer;  /* of a here-loop: the deadline of its root */
     struct asi_timer grace_timer; /* of both: how long cancelled tasks may clean up */
@@ -184,21 +184,18 @@ static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
         struct asi_scheduler *scheduler, struct anysync_task *other)
 {
     struct anysync_task *task = scheduler->current;
-    struct asi_coro *self = asi_coro_running;
+    struct asi_coro *self = task->coro;
     struct asi_coro *to = other->coro;
 
-    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 || !to || to == self ||
+    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 || !to || !self ||
                      other->state != ASI_TASK_SUSPENDED || asi_suspend_hook)) {
         asi_task_wake(other);
         asi_scheduler_suspend(scheduler);
         return;
     }
     scheduler->budget--;
-    asi_list_remove(&other->list);
     other->state = ASI_TASK_RUNNING;
-    task->coro = self;
     task->state = ASI_TASK_SUSPENDED;
-    asi_list_add(&scheduler->suspended, &task->list);
     scheduler->current = other;
     asi_counter_add(&scheduler->switches, 1);
     asi_coro_switch(self, to);

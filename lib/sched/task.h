@@ -89,7 +89,7 @@ struct anysync_task {
     const struct anysync_function *function; /* [const] */
     struct asi_scheduler *scheduler;         /* [const] after submission */
     union {
-        struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
+        struct asi_coro *coro;        /* [loop] its stack, from its first suspension on */
         struct asi_scheduler *origin; /* [const] of a job: the loop it came from; NULL: none */
     };
     union {
@@ -109,7 +109,8 @@ struct anysync_task {
 
     _Alignas(64) union {
         struct {
-            struct asi_list list;            /* [loop] among the suspended */
+            struct asi_list list;            /* [loop] among the begun: there if it has a stack, or
+                                                is parked */
             struct asi_scope *scope;         /* [loop] the innermost it is in; if `scoped` */
             const char *cancel_reason;       /* [loop] there if `asked` */
             struct asi_letter cancel_letter; /* of who raised cancel_asked first */
