@@ -62,7 +62,12 @@ enum asi_advanced {
     ASI_ADVANCED_FRESH    /* refused: a value was sent before the first item */
 };
 
-enum asi_relay_phase { ASI_RELAY_FRESH, ASI_RELAY_RUNNING, ASI_RELAY_YIELDED };
+enum asi_relay_phase {
+    ASI_RELAY_FRESH,
+    ASI_RELAY_RUNNING,
+    ASI_RELAY_YIELDED, /* parked in its yield; the item is in the slot */
+    ASI_RELAY_OPEN     /* parked in its yield, the item was taken, and nobody waits */
+};
 
 /* A coroutine of the same loop that waits for an item. */
 struct asi_seeker {

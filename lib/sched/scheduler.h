@@ -67,7 +67,8 @@ struct asi_scheduler {
     _Alignas(64) struct anysync_task *current; /* the task that runs; NULL in the host */
     struct asi_letter *ready_head;             /* of tasks, FIFO; NULL: there is none */
     struct asi_letter *ready_tail;             /* there if ready_head is */
-    struct asi_coro *idle;                     /* runners that wait for work */
+    struct asi_coro *partner; /* where the last hand-over came from; compared only, never NULL */
+    struct asi_coro *idle;    /* runners that wait for work */
     unsigned idle_count;
     unsigned budget;   /* tasks until the host has its turn */
     unsigned unpolled; /* turns since timers and descriptors were looked at */
@@ -178,23 +179,44 @@ extern void (*asi_suspend_hook)(struct anysync_task *task);
 /* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
 void asi_scheduler_suspend(struct asi_scheduler *scheduler);
 
-/* asi_task_wake(OTHER), then suspend the running task.  In line, and if nobody else is ready
- * straight to OTHER: see SPEED in relay.c.  (errno is the caller's to save.) */
-static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
-        struct asi_scheduler *scheduler, struct anysync_task *other)
+/* Whether TASK, which runs, may hand over straight to OTHER. */
+static inline bool asi_scheduler_can_hand_over(const struct asi_scheduler *scheduler,
+        const struct anysync_task *task, const struct anysync_task *other)
 {
-    struct anysync_task *task = scheduler->current;
-    struct asi_coro *self = task->coro;
-    struct asi_coro *to = other->coro;
+    return !scheduler->ready_head && scheduler->budget > 0 && task->coro && other->coro &&
+           !asi_suspend_hook;
+}
 
-    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 || !to || !self ||
-                     other->state != ASI_TASK_SUSPENDED || asi_suspend_hook)) {
-        asi_task_wake(other);
-        asi_scheduler_suspend(scheduler);
-        return;
+/*
+ * asi_task_wake(OTHER), which waits or is ready, then suspend TASK, which runs.  In line, and if
+ * nobody else is ready straight to OTHER: see SPEED in relay.c.  (errno is the caller's to save.)
+ *
+ * With an empty ready queue OTHER is suspended.  Where it goes on is what `partner` says, if that
+ * is right: it would be right, too, to follow OTHER, but that pointer came off the stack that was
+ * switched to, by way of others; so each switch would wait for the one before it.  The guess comes
+ * from a place that is always the same, and to be wrong costs a branch.
+ */
+static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
+        struct asi_scheduler *scheduler, struct anysync_task *task, struct anysync_task *other)
+{
+    struct asi_coro *partner = scheduler->partner;
+    struct asi_coro *to = partner;
+
+    __asm__("" : "+r"(to)); /* the compiler must not know that it is what is compared */
+    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 || !task->coro ||
+                     partner != other->coro)) {
+        if (!asi_scheduler_can_hand_over(scheduler, task, other)) {
+            asi_task_wake(other);
+            asi_scheduler_suspend(scheduler);
+            return;
+        }
+        to = other->coro;
+        __asm__("" : "+r"(to));
     }
+    struct asi_coro *self = asi_coro_running;
     scheduler->budget--;
     other->state = ASI_TASK_RUNNING;
+    scheduler->partner = self;
     task->state = ASI_TASK_SUSPENDED;
     scheduler->current = other;
     asi_counter_add(&scheduler->switches, 1);
