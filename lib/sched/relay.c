@@ -6,10 +6,11 @@
  *   the loop calls it, and so does the letter of a request from elsewhere (remote.c).  hand_over()
  *   is where an item leaves the body: to the coroutine that waits, to the remote, or into the slot.
  *
- * SPEED  The processor predicts where a return goes by the calls before it, and after a switch
- *   those were made on another stack: each return between two switches is predicted wrong.  So the
- *   usual way of an item within a loop, asi_relay_next() and asi_relay_yield(), is one function
- *   each with all that it does in line.
+ * SPEED  The usual way of an item within a loop, asi_relay_next() and asi_relay_yield(), is one
+ *   function each with all that it does in line, for each return between two switches is predicted
+ *   wrong; the last one, to the caller, is a jump (coro/back.h).  A body that is parked and may be
+ *   asked by anybody is OPEN: that one word says that there is no item, no seeker and no remote.
+ *   Its loop knows where to switch to before it has followed the pointers there (scheduler.h).
  *
  * THE END  The task's hook runs after its future is done.  From then on nothing is the loop's any
  *   more: what the slot holds, and how it ended, is given under the lock to whoever comes first.
@@ -26,7 +27,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* asi_task_wake(OTHER), and suspend TASK, which runs, until it is woken by whatever, or cancelled. */
+/* asi_task_wake(OTHER), and suspend TASK, which runs, until it is woken by whatever. */
 static inline __attribute__((always_inline)) void hand_over_to(
         struct asi_scheduler *scheduler, struct anysync_task *task, struct anysync_task *other)
 {
@@ -180,7 +181,7 @@ static __attribute__((noinline)) void hand_over(struct anysync_generator *self, 
     self->room = false;
 }
 
-static void on_end(struct asi_task_hook *hook, struct anysync_task *task)
+void asi_relay_ended(struct asi_task_hook *hook, struct anysync_task *task)
 {
     struct anysync_generator *self = asi_container_of(hook, struct anysync_generator, hook);
 
@@ -416,8 +417,7 @@ static __attribute__((noinline)) int next_slowly(struct anysync_generator *self,
 
     if (error)
         return error;
-    return self->reads_ahead ? asi_ahead_next(self, ret_item, deadline)
-                             : asi_relay_advance(self, &advance, ret_item, deadline);
+    return asi_relay_advance(self, &advance, ret_item, deadline);
 }
 
 /* Whether the body of SELF is parked in its yield and SEEKING, of the same loop, may ask it for the
@@ -534,82 +534,4 @@ void asi_relay_end(struct anysync_generator *self)
     asi_relay_ask_close(self);
     if (asi_world() != ASI_WORLD_CALLBACK)
         (void)asi_wait_out(asi_world(), &self->task->future, ANYSYNC_FOREVER);
-}
-
-/* --- life ------------------------------------------------------------------------------------- */
-
-static size_t rounded(size_t size)
-{
-    return (size + 15) & ~(size_t)15;
-}
-
-/* The next SIZE bytes at *AT. */
-static void *cut(char **at, size_t size)
-{
-    void *piece = *at;
-
-    *at += rounded(size);
-    return piece;
-}
-
-struct anysync_generator *asi_relay_new(const struct anysync_generator_function *function,
-        const void *argument, uint32_t read_ahead)
-{
-    size_t item = rounded(function->item_size), sent = rounded(function->sent_size);
-    size_t places = read_ahead && read_ahead <= UINT32_MAX / 2 ? asi_ring_places(read_ahead) : 0;
-    size_t rest = rounded(function->argument_size) + item + 2 * sent;
-
-    if (read_ahead > UINT32_MAX / 2 || places > (SIZE_MAX / 2 - rest) / (item + 1))
-        return NULL;
-    struct anysync_generator *self =
-            asi_allocate_zero(rounded(sizeof(*self)) + rest + places * function->item_size);
-    if (!self)
-        return NULL;
-    self->task = asi_task_new(&function->task, &self, 2);
-    if (!self->task) {
-        asi_free(self);
-        return NULL;
-    }
-    char *at = (char *)self + rounded(sizeof(*self));
-    self->function = function;
-    self->argument = cut(&at, function->argument_size);
-    self->slot = cut(&at, function->item_size);
-    self->sent = cut(&at, function->sent_size);
-    self->remote.sent = cut(&at, function->sent_size);
-    asi_brief_init(&self->remote.lock);
-    self->remote.kept = true;
-    asi_relay_copy(self->argument, argument, function->argument_size);
-    self->generation = asi_fork_generation;
-    asi_flag_init(&self->closed);
-    asi_refs_init(&self->refs, 3); /* with the letter's */
-    self->reads_ahead = read_ahead;
-    if (read_ahead)
-        asi_ahead_init(self, read_ahead, at);
-    self->hook = (struct asi_task_hook){.ended = on_end};
-    asi_task_hook_in(self->task, &self->hook);
-    return self;
-}
-
-struct anysync_generator *asi_relay_ref(struct anysync_generator *self)
-{
-    asi_refs_add(&self->refs);
-    return self;
-}
-
-static void relay_free(struct anysync_generator *self)
-{
-    asi_error_unref(self->thrown_error);
-    anysync_future_unref(&self->task->future);
-    asi_free(self);
-}
-
-void asi_relay_unref(struct anysync_generator *self)
-{
-    if (asi_refs_drop(&self->refs))
-        relay_free(self);
-}
-
-void asi_relay_discard(struct anysync_generator *self)
-{
-    relay_free(self);
 }

@@ -172,12 +172,47 @@ static inline uint64_t asi_scheduler_live(struct asi_scheduler *scheduler)
     return tasks > ended ? tasks - ended : 0;
 }
 
+/* asi_task_wake() of TASK, which is of this loop, in line. */
+static inline void asi_scheduler_wake(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    if (ASI_UNLIKELY(task->state != ASI_TASK_SUSPENDED || !task->coro)) {
+        asi_task_wake(task);
+        return;
+    }
+    task->state = ASI_TASK_READY;
+    asi_scheduler_ready(scheduler, task);
+}
+
 /* For tests: called at each suspension, when the task can be woken again.  It may cancel the task.
  * Set it before the library's first use. */
 extern void (*asi_suspend_hook)(struct anysync_task *task);
 
 /* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
 void asi_scheduler_suspend(struct asi_scheduler *scheduler);
+
+/* The same, in line, for the running TASK, and if the next to run waits on a stack straight there.
+ * (errno is the caller's to save.) */
+static inline __attribute__((always_inline)) void asi_scheduler_suspend_quickly(
+        struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    struct anysync_task *next = scheduler->ready_head;
+
+    if (ASI_UNLIKELY(!next || !next->coro || scheduler->budget == 0 || !task->coro ||
+                     asi_suspend_hook)) {
+        asi_scheduler_suspend(scheduler);
+        return;
+    }
+    struct asi_letter *after = next->letter.next;
+    scheduler->ready_head = after ? asi_container_of(after, struct anysync_task, letter) : NULL;
+    if (!after)
+        scheduler->ready_tail = NULL;
+    scheduler->budget--;
+    task->state = ASI_TASK_SUSPENDED;
+    asi_counter_add(&scheduler->switches, 1);
+    asi_coro_switch(asi_coro_running, next->coro);
+    scheduler->current = task;
+    task->state = ASI_TASK_RUNNING;
+}
 
 /* Whether TASK, which runs, may hand over straight to OTHER. */
 static inline bool asi_scheduler_can_hand_over(const struct asi_scheduler *scheduler,
