@@ -10,7 +10,9 @@
  *   a producer that sleeps is woken once            a_sleeping_producer_is_woken_once
  *   a sleep fails if there is something             a_sleep_fails_when_there_is_something
  *   the end                                         the_end_comes_after_the_items
- *   no lost wake-up, no lost item (TSan)            stress_two_threads
+ *   a consumer that does not sleep makes it loose   a_ring_gets_loose
+ *   what was pushed then is seen, and ends a sleep  a_sleep_ends_the_loose_time
+ *   no lost wake-up, no lost item (TSan)            stress_two_threads, stress_loose
  */
 #include "harness.h"
 #include "thread/ring.h"
@@ -125,6 +127,55 @@ TEST(the_end_comes_after_the_items)
     CHECK(asi_ring_end(&ring));
 }
 
+/* Push and pop until the consumer has not slept for long enough. */
+static int make_loose(void)
+{
+    int count = 0;
+
+    asi_ring_init(&ring, 4);
+    while (!ring.is_loose && count < 2 * ASI_RING_LOOSE_AFTER) {
+        push(count);
+        pop(count++);
+    }
+    CHECK_EQ(ring.is_loose, asi_barrier_available());
+    return count;
+}
+
+TEST(a_ring_gets_loose)
+{
+    int next = make_loose();
+
+    CHECK(next >= ASI_RING_LOOSE_AFTER);
+    for (int i = 0; i < 10; i++) {
+        CHECK(!push(next));
+        pop(next++);
+    }
+    CHECK(!asi_ring_has_item(&ring));
+    push(next);
+    CHECK(!asi_ring_end(&ring));
+    CHECK(!asi_ring_is_over(&ring));
+    pop(next);
+    CHECK(asi_ring_is_over(&ring));
+}
+
+TEST(a_sleep_ends_the_loose_time)
+{
+    int next = make_loose();
+
+    push(next);
+    CHECK(!asi_ring_consumer_sleeps(&ring));
+    CHECK(!ring.is_loose);
+    pop(next++);
+    CHECK(asi_ring_consumer_sleeps(&ring));
+    CHECK(push(next));
+    pop(next);
+    next = make_loose();
+    push(next);
+    pop(next);
+    CHECK(asi_ring_consumer_sleeps(&ring));
+    CHECK(asi_ring_end(&ring));
+}
+
 /* --- two threads ------------------------------------------------------------------------------ */
 
 static struct asi_waiter producer, consumer;
@@ -145,16 +196,22 @@ static void produce(int last)
         asi_waiter_deliver(&consumer);
 }
 
+static int loops; /* how often the consumer looks before it sleeps */
+
 static void consume(int last)
 {
     uint32_t naps = 0;
+    int left = loops;
 
     for (int i = 0; i < last;) {
         if (asi_ring_has_item(&ring)) {
             if (pop(i++))
                 asi_waiter_deliver(&producer);
+            left = loops;
             continue;
         }
+        if (left-- > 0)
+            continue;
         if (asi_ring_flush(&ring))
             asi_waiter_deliver(&producer);
         if (asi_ring_consumer_sleeps(&ring))
@@ -172,7 +229,7 @@ static void either(void *argument, int index)
         consume(last);
 }
 
-TEST(stress_two_threads)
+static void run_both(void)
 {
     for (uint32_t limit = 1; limit <= 8; limit++) {
         int last = (int)test_scaled(20000);
@@ -182,4 +239,15 @@ TEST(stress_two_threads)
         CHECK(asi_ring_flush(&ring)); /* the producer is awake */
         test_together(2, either, &last);
     }
+}
+
+TEST(stress_two_threads)
+{
+    run_both();
+}
+
+TEST(stress_loose)
+{
+    loops = 20;
+    run_both();
 }

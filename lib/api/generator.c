@@ -85,12 +85,16 @@ static int advance(struct anysync_generator *self, struct asi_advance *request, 
 int anysync_generator_next(
         struct anysync_generator *generator, void *ret_item, anysync_time deadline)
 {
+    if (generator->reads_ahead)
+        return asi_ahead_next(generator, "anysync_generator_next", ret_item, deadline);
     return asi_relay_next(generator, false, "anysync_generator_next", ret_item, deadline);
 }
 
 int anysync_generator_step(
         struct anysync_generator *generator, void *ret_item, anysync_time deadline)
 {
+    if (generator->reads_ahead)
+        return asi_ahead_next(generator, "anysync_generator_step", ret_item, deadline);
     return asi_relay_next(generator, true, "anysync_generator_step", ret_item, deadline);
 }
 

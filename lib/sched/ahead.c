@@ -20,16 +20,16 @@
 #include "sched/relay.h"
 
 #include "sched/scheduler.h"
+#include "thread/fork.h"
 #include "thread/local.h"
 #include "thread/spin.h"
 
 #include <errno.h>
-#include <string.h>
 
 void asi_ahead_init(struct anysync_generator *self, uint32_t read_ahead, char *items)
 {
     asi_ring_init(&self->ahead.ring, read_ahead);
-    asi_seat_init(&self->ahead.seat);
+    asi_owned_init(&self->ahead.seat, false);
     self->ahead.items = items;
 }
 
@@ -86,8 +86,7 @@ int asi_ahead_yield(struct anysync_generator *self, const void *item)
         if (error)
             return error;
     }
-    if (size > 0)
-        memcpy(self->ahead.items + asi_ring_push_place(ring) * size, item, size);
+    asi_relay_copy(self->ahead.items + asi_ring_push_place(ring) * size, item, size);
     if (ASI_UNLIKELY(asi_ring_push(ring))) {
         asi_party_deliver(self->ahead.party);
         asi_graph_delivered();
@@ -123,16 +122,27 @@ static void wake_body(struct anysync_generator *self)
         asi_relay_unref(self); /* its loop has ended, and so has the task */
 }
 
-static bool pop(struct anysync_generator *self, void *ret_item)
+/* RET_WAKE: wake_body() has to be called. */
+static inline bool pop(struct anysync_generator *self, void *ret_item, bool *ret_wake)
 {
     struct asi_ring *ring = &self->ahead.ring;
     size_t size = self->function->item_size;
 
     if (!asi_ring_has_item(ring))
         return false;
-    if (ret_item && size > 0)
-        memcpy(ret_item, self->ahead.items + asi_ring_pop_place(ring) * size, size);
-    if (asi_ring_pop(ring))
+    asi_relay_copy(ret_item, self->ahead.items + asi_ring_pop_place(ring) * size, size);
+    *ret_wake = asi_ring_pop(ring);
+    return true;
+}
+
+/* The same by who has taken the seat for long. */
+static bool pop_in_seat(struct anysync_generator *self, void *ret_item)
+{
+    bool wake;
+
+    if (!pop(self, ret_item, &wake))
+        return false;
+    if (wake)
         wake_body(self);
     return true;
 }
@@ -201,7 +211,7 @@ static int next_in_seat(struct anysync_generator *self, void *ret_item, anysync_
     for (;;) {
         if (ASI_UNLIKELY(asi_flag_get(&self->closed)))
             return asi_relay_is_over(self) ? asi_relay_over(self, NULL) : ANYSYNC_DONE;
-        if (ASI_LIKELY(pop(self, ret_item)))
+        if (ASI_LIKELY(pop_in_seat(self, ret_item)))
             return 0;
         if (asi_ring_is_over(ring))
             return asi_relay_over(self, NULL);
@@ -209,17 +219,49 @@ static int next_in_seat(struct anysync_generator *self, void *ret_item, anysync_
             wake_body(self);
         int error = wait_for_item(self, world, deadline);
         if (error)
-            return pop(self, ret_item) ? 0 : asi_relay_gave_up(self, error);
+            return pop_in_seat(self, ret_item) ? 0 : asi_relay_gave_up(self, error);
     }
 }
 
-int asi_ahead_next(struct anysync_generator *self, void *ret_item, anysync_time deadline)
+/* Take the seat for long, and wait there. */
+static __attribute__((noinline)) int next_slowly(
+        struct anysync_generator *self, const char *call, void *ret_item, anysync_time deadline)
 {
     struct asi_scheduler *here = asi_scheduler_here();
+    int error = asi_relay_check(self, call);
 
-    if ((here && here->current == self->task) || !asi_seat_take(&self->ahead.seat))
+    if (error)
+        return error;
+    if (here && here->current == self->task)
         return asi_relay_refuse(self, ASI_ADVANCED_RUNNING);
-    int error = next_in_seat(self, ret_item, deadline);
-    asi_seat_leave(&self->ahead.seat);
+    bool owner = asi_owned_take(&self->ahead.seat);
+    bool taken = self->ahead.taken;
+    self->ahead.taken = true;
+    asi_owned_give(&self->ahead.seat, owner);
+    if (taken)
+        return asi_relay_refuse(self, ASI_ADVANCED_RUNNING);
+    error = next_in_seat(self, ret_item, deadline);
+    owner = asi_owned_take(&self->ahead.seat);
+    self->ahead.taken = false;
+    asi_owned_give(&self->ahead.seat, owner);
     return error;
+}
+
+int asi_ahead_next(
+        struct anysync_generator *self, const char *call, void *ret_item, anysync_time deadline)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+    bool wake;
+
+    if (ASI_UNLIKELY(self->generation != asi_fork_generation || (here && !here->current) ||
+                     !asi_owned_enter(&self->ahead.seat)))
+        return next_slowly(self, call, ret_item, deadline);
+    bool got = !self->ahead.taken && (!here || here->current != self->task) &&
+               !asi_flag_get(&self->closed) && pop(self, ret_item, &wake);
+    asi_owned_leave(&self->ahead.seat);
+    if (ASI_UNLIKELY(!got))
+        return next_slowly(self, call, ret_item, deadline);
+    if (ASI_UNLIKELY(wake))
+        wake_body(self);
+    return 0;
 }

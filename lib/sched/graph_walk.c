@@ -449,9 +449,9 @@ bool asi_walk_loop_is_stuck(struct asi_walk *walk, struct asi_scheduler *loop)
     unsigned count = walk->path.count;
     struct asi_edge *last = walk->last;
 
-    for (struct asi_list *at = loop->suspended.next; at != &loop->suspended; at = at->next) {
+    for (struct asi_list *at = loop->begun.next; at != &loop->begun; at = at->next) {
         struct anysync_task *task = asi_container_of(at, struct anysync_task, list);
-        if (!task->local_wait)
+        if (task->state != ASI_TASK_SUSPENDED || !task->local_wait)
             continue;
         if (asi_walk_is_stuck(walk, task))
             return true;

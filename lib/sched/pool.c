@@ -102,7 +102,7 @@ static struct asi_scheduler *make(void)
     asi_mailbox_init(&scheduler->mailbox);
     bool closed = asi_mailbox_close(&scheduler->mailbox);
     ASI_ASSERT(closed, "a new mailbox was not empty");
-    asi_list_init(&scheduler->suspended);
+    asi_list_init(&scheduler->begun);
     return scheduler;
 }
 
@@ -159,10 +159,11 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     scheduler->grace_timer.armed = false;
     scheduler->spare_timer.armed = false;
     asi_counter_add(&scheduler->ended, asi_scheduler_live(scheduler));
+    scheduler->partner = &scheduler->host; /* nobody's */
     if (ASI_UNLIKELY(asi_timers_any(&scheduler->timers)))
         asi_timers_clear(&scheduler->timers);
     scheduler->waits_ended++; /* the chains are forgotten */
-    asi_list_init(&scheduler->suspended);
+    asi_list_init(&scheduler->begun);
     scheduler->drain_letter.deliver = NULL;
     scheduler->cancel_letter.deliver = NULL;
     asi_flag_init(&scheduler->parted);

@@ -67,7 +67,8 @@ static inline void asi_quick_wake(struct asi_scheduler *scheduler, struct anysyn
     if (ASI_UNLIKELY(task->state != ASI_TASK_SUSPENDED))
         return;
     task->state = ASI_TASK_READY;
-    asi_list_unlink(&task->list);
+    if (ASI_UNLIKELY(!asi_task_has_stack(task))) /* it was parked */
+        asi_list_unlink(&task->list);
     asi_scheduler_ready(scheduler, task);
 }
 
@@ -81,6 +82,8 @@ static inline void asi_quick_end(
         return;
     }
     task->state = ASI_TASK_ENDED;
+    if (asi_task_has_stack(task))
+        asi_list_unlink(&task->list);
     asi_counter_add(&scheduler->ended, 1);
     if (ASI_UNLIKELY(task == scheduler->root))
         asi_scheduler_root_ended(scheduler);

@@ -6,10 +6,11 @@
  *   the loop calls it, and so does the letter of a request from elsewhere (remote.c).  hand_over()
  *   is where an item leaves the body: to the coroutine that waits, to the remote, or into the slot.
  *
- * SPEED  The processor predicts where a return goes by the calls before it, and after a switch
- *   those were made on another stack: each return between two switches is predicted wrong.  So the
- *   usual way of an item within a loop, asi_relay_next() and asi_relay_yield(), is one function
- *   each with all that it does in line.
+ * SPEED  The usual way of an item within a loop, asi_relay_next() and asi_relay_yield(), is one
+ *   function each with all that it does in line, for each return between two switches is predicted
+ *   wrong; the last one, to the caller, is a jump (coro/back.h).  A body that is parked and may be
+ *   asked by anybody is OPEN: that one word says that there is no item, no seeker and no remote.
+ *   Its loop knows where to switch to before it has followed the pointers there (scheduler.h).
  *
  * THE END  The task's hook runs after its future is done.  From then on nothing is the loop's any
  *   more: what the slot holds, and how it ended, is given under the lock to whoever comes first.
@@ -17,6 +18,7 @@
 #include "sched/relay.h"
 
 #include "base/memory.h"
+#include "coro/back.h"
 #include "sched/graph.h"
 #include "sched/scheduler.h"
 #include "sched/vars.h"
@@ -25,24 +27,15 @@
 #include <errno.h>
 #include <string.h>
 
-/* asi_task_wake(OTHER), then asi_wait_local() for ever, by a task that is not cancelled: see SPEED.
- * OTHER NULL: nobody to wake. */
-static inline __attribute__((always_inline)) int wait_quickly(
-        struct anysync_task *task, const bool *woken, struct anysync_task *other)
+/* asi_task_wake(OTHER), and suspend TASK, which runs, until it is woken by whatever. */
+static inline __attribute__((always_inline)) void hand_over_to(
+        struct asi_scheduler *scheduler, struct anysync_task *task, struct anysync_task *other)
 {
-    struct asi_scheduler *scheduler = task->scheduler;
     int saved = *scheduler->errno_at;
 
     task->cancellable = true;
-    if (ASI_LIKELY(other))
-        asi_scheduler_hand_over(scheduler, other);
-    else
-        asi_scheduler_suspend(scheduler);
-    while (ASI_UNLIKELY(!*woken && !task->cancelled))
-        asi_scheduler_suspend(scheduler);
-    task->cancellable = false;
+    asi_scheduler_hand_over(scheduler, task, other);
     *scheduler->errno_at = saved;
-    return *woken ? 0 : -ECANCELED;
 }
 
 void asi_relay_drop(struct asi_advance *advance)
@@ -107,6 +100,8 @@ static void end_fresh(struct anysync_generator *self, int code, struct asi_error
 void asi_relay_take_slot(struct anysync_generator *self)
 {
     self->item_ready = false;
+    if (self->phase == ASI_RELAY_YIELDED)
+        self->phase = ASI_RELAY_OPEN;
     self->room = true;
     if (self->crowded)
         asi_task_wake(self->task);
@@ -130,7 +125,6 @@ static void resume(struct anysync_generator *self, struct asi_advance *advance)
         advance->error = NULL;
     }
     self->phase = ASI_RELAY_RUNNING;
-    self->asked = true;
     asi_task_wake(task);
 }
 
@@ -154,7 +148,7 @@ enum asi_advanced asi_relay_start(struct anysync_generator *self, struct asi_adv
             return asi_relay_is_over(self) ? ASI_ADVANCED_OVER : ASI_ADVANCED_LATER;
         }
         break;
-    case ASI_RELAY_YIELDED:
+    default:
         break;
     }
     resume(self, advance);
@@ -162,7 +156,7 @@ enum asi_advanced asi_relay_start(struct anysync_generator *self, struct asi_adv
 }
 
 /* Returns the task to be woken. */
-static inline struct anysync_task *answer_seeker(
+static inline __attribute__((always_inline)) struct anysync_task *answer_seeker(
         struct anysync_generator *self, enum asi_advanced result)
 {
     struct asi_seeker *seeker = self->seeker;
@@ -182,11 +176,12 @@ static __attribute__((noinline)) void hand_over(struct anysync_generator *self, 
             return;
     }
     asi_relay_copy(self->slot, item, self->function->item_size);
+    self->phase = ASI_RELAY_YIELDED;
     self->item_ready = true;
     self->room = false;
 }
 
-static void on_end(struct asi_task_hook *hook, struct anysync_task *task)
+void asi_relay_ended(struct asi_task_hook *hook, struct anysync_task *task)
 {
     struct anysync_generator *self = asi_container_of(hook, struct anysync_generator, hook);
 
@@ -215,10 +210,9 @@ int asi_relay_checkpoint(struct anysync_generator *self)
 }
 
 /* What the body was asked when it goes on. */
-static inline __attribute__((always_inline)) int take_request(
-        struct anysync_generator *self, void *ret_sent)
+static int take_request(struct anysync_generator *self, void *ret_sent)
 {
-    if (ASI_LIKELY(self->kind == ASI_ADVANCE_NEXT)) {
+    if (self->kind == ASI_ADVANCE_NEXT) {
         if (ret_sent && self->function->sent_size > 0)
             memset(ret_sent, 0, self->function->sent_size);
         return 0;
@@ -264,39 +258,47 @@ static __attribute__((noinline)) int yield_ahead(
     return error;
 }
 
-static __attribute__((noinline)) int end_yield(struct anysync_generator *self, int error)
-{
-    self->phase = ASI_RELAY_RUNNING; /* on its own, if it was no advance that woke it */
-    return error ? asi_call_fails(error, NULL)
-                 : asi_call_fails(-ECANCELED, "the generator was closed");
-}
-
-int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_sent)
+/* The body was woken, but not by a plain advance, or has handed the item to nobody that could be
+ * gone to: wait on until it is advanced, closed or cancelled. */
+static __attribute__((noinline)) int end_yield(struct anysync_generator *self, void *ret_sent)
 {
     struct anysync_task *task = self->task;
-    struct anysync_task *seeking = NULL;
-    int error;
+
+    while (self->phase != ASI_RELAY_RUNNING && !self->closing && !task->cancelled) {
+        task->cancellable = true;
+        asi_scheduler_suspend(task->scheduler);
+    }
+    if (self->phase == ASI_RELAY_RUNNING && !self->closing)
+        return take_request(self, ret_sent);
+    self->phase = ASI_RELAY_RUNNING; /* on its own, if it was no advance that woke it */
+    return self->closing ? asi_call_fails(-ECANCELED, "the generator was closed")
+                         : asi_call_fails(-ECANCELED, NULL);
+}
+
+ASI_JUMPS_BACK int asi_relay_yield(struct anysync_generator *self, const void *item, void *ret_sent)
+{
+    struct anysync_task *task = self->task;
 
     if (ASI_UNLIKELY(task->cancelled || self->closing || self->item_ready ||
                      self->generation != asi_fork_generation)) {
-        error = prepare_yield(self);
+        int error = prepare_yield(self);
         if (error)
             return error;
     }
     if (self->reads_ahead)
         return yield_ahead(self, item, ret_sent);
-    if (ASI_LIKELY(self->seeker)) {
-        asi_relay_copy(self->seeker->to, item, self->function->item_size);
-        seeking = answer_seeker(self, ASI_ADVANCED_ITEM);
-    } else {
+    self->phase = ASI_RELAY_OPEN;
+    self->kind = ASI_ADVANCE_NEXT;
+    if (ASI_UNLIKELY(!self->seeker)) {
         hand_over(self, item);
+        return end_yield(self, ret_sent);
     }
-    self->phase = ASI_RELAY_YIELDED;
-    self->asked = false;
-    error = wait_quickly(task, &self->asked, seeking);
-    if (ASI_LIKELY(!error && !self->closing))
-        return take_request(self, ret_sent);
-    return end_yield(self, error);
+    asi_relay_copy(self->seeker->to, item, self->function->item_size);
+    hand_over_to(asi_scheduler_here(), task, answer_seeker(self, ASI_ADVANCED_ITEM));
+    if (ASI_LIKELY(self->phase == ASI_RELAY_RUNNING && !self->closing && !ret_sent &&
+                   self->kind == ASI_ADVANCE_NEXT))
+        return 0;
+    return end_yield(self, ret_sent);
 }
 
 /* --- a consumer of the same loop -------------------------------------------------------------- */
@@ -415,8 +417,7 @@ static __attribute__((noinline)) int next_slowly(struct anysync_generator *self,
 
     if (error)
         return error;
-    return self->reads_ahead ? asi_ahead_next(self, ret_item, deadline)
-                             : asi_relay_advance(self, &advance, ret_item, deadline);
+    return asi_relay_advance(self, &advance, ret_item, deadline);
 }
 
 /* Whether the body of SELF is parked in its yield and SEEKING, of the same loop, may ask it for the
@@ -424,38 +425,58 @@ static __attribute__((noinline)) int next_slowly(struct anysync_generator *self,
 static inline bool is_usual(
         struct anysync_generator *self, struct anysync_task *seeking, bool keep_values)
 {
-    struct anysync_task *task = self->task;
-
     /* The loop is asked first: only on its thread may the rest be read.  (Or on that of a later
      * loop in the same scheduler; then the task has ended, and its phase says no.) */
-    return seeking && self->home == seeking->scheduler && self->phase == ASI_RELAY_YIELDED &&
-           !self->reads_ahead && !self->item_ready && !self->seeker && !self->remote_waits &&
+    return seeking && self->home == seeking->scheduler && self->phase == ASI_RELAY_OPEN &&
            !seeking->cancelled && !seeking->scoped && self->generation == asi_fork_generation &&
-           (keep_values || (!task->vars && !seeking->vars));
+           (keep_values || (!self->task->vars && !seeking->vars));
 }
 
-int asi_relay_next(struct anysync_generator *self, bool keep_values, const char *call,
-        void *ret_item, anysync_time deadline)
+/* The consumer was woken, but not by an item. */
+static __attribute__((noinline)) int end_next(
+        struct anysync_generator *self, struct asi_seeker *seeker)
+{
+    struct anysync_task *task = seeker->wait.task;
+    bool left;
+
+    while (!seeker->woken && !task->cancelled) {
+        task->cancellable = true;
+        asi_scheduler_suspend(task->scheduler);
+    }
+    task->local_wait = NULL;
+    task->scheduler->waits_ended++;
+    left = !seeker->woken;
+    if (left)
+        self->seeker = NULL;
+    else if (seeker->result == ASI_ADVANCED_ITEM)
+        return 0;
+    return finish_advance(
+            self, left ? ASI_ADVANCED_LATER : ASI_ADVANCED_OVER, seeker->to, left ? -ECANCELED : 0);
+}
+
+ASI_JUMPS_BACK int asi_relay_next(struct anysync_generator *self, bool keep_values,
+        const char *call, void *ret_item, anysync_time deadline)
 {
     struct asi_scheduler *here = asi_scheduler_here();
     struct anysync_task *seeking = here ? here->current : NULL;
-    struct asi_seeker seeker = {.wait = {.task = seeking, .target = self->task}, .to = ret_item};
+    struct asi_seeker seeker;
 
     if (ASI_UNLIKELY(deadline != ANYSYNC_FOREVER || !is_usual(self, seeking, keep_values)))
         return next_slowly(self, keep_values, call, ret_item, deadline);
-    self->kind = ASI_ADVANCE_NEXT;
-    self->phase = ASI_RELAY_RUNNING;
-    self->asked = true;
+    seeker.wait.task = seeking;
+    seeker.wait.target = self->task;
+    seeker.to = ret_item;
+    seeker.result = ASI_ADVANCED_LATER;
+    seeker.woken = false;
     self->seeker = &seeker;
+    self->phase = ASI_RELAY_RUNNING;    /* what it was asked is a plain next: it said so itself */
     seeking->local_wait = &seeker.wait; /* the body, in its yield, waits for nobody */
-    int error = wait_quickly(seeking, &seeker.woken, self->task);
+    hand_over_to(here, seeking, self->task);
+    if (ASI_UNLIKELY(seeker.result != ASI_ADVANCED_ITEM))
+        return end_next(self, &seeker);
     seeking->local_wait = NULL;
-    here->waits_ended++;
-    if (ASI_LIKELY(!error && seeker.result == ASI_ADVANCED_ITEM))
-        return 0;
-    if (error)
-        self->seeker = NULL;
-    return finish_advance(self, error ? ASI_ADVANCED_LATER : ASI_ADVANCED_OVER, ret_item, error);
+    seeking->scheduler->waits_ended++;
+    return 0;
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -513,82 +534,4 @@ void asi_relay_end(struct anysync_generator *self)
     asi_relay_ask_close(self);
     if (asi_world() != ASI_WORLD_CALLBACK)
         (void)asi_wait_out(asi_world(), &self->task->future, ANYSYNC_FOREVER);
-}
-
-/* --- life ------------------------------------------------------------------------------------- */
-
-static size_t rounded(size_t size)
-{
-    return (size + 15) & ~(size_t)15;
-}
-
-/* The next SIZE bytes at *AT. */
-static void *cut(char **at, size_t size)
-{
-    void *piece = *at;
-
-    *at += rounded(size);
-    return piece;
-}
-
-struct anysync_generator *asi_relay_new(const struct anysync_generator_function *function,
-        const void *argument, uint32_t read_ahead)
-{
-    size_t item = rounded(function->item_size), sent = rounded(function->sent_size);
-    size_t places = read_ahead && read_ahead <= UINT32_MAX / 2 ? asi_ring_places(read_ahead) : 0;
-    size_t rest = rounded(function->argument_size) + item + 2 * sent;
-
-    if (read_ahead > UINT32_MAX / 2 || places > (SIZE_MAX / 2 - rest) / (item + 1))
-        return NULL;
-    struct anysync_generator *self =
-            asi_allocate_zero(rounded(sizeof(*self)) + rest + places * function->item_size);
-    if (!self)
-        return NULL;
-    self->task = asi_task_new(&function->task, &self, 2);
-    if (!self->task) {
-        asi_free(self);
-        return NULL;
-    }
-    char *at = (char *)self + rounded(sizeof(*self));
-    self->function = function;
-    self->argument = cut(&at, function->argument_size);
-    self->slot = cut(&at, function->item_size);
-    self->sent = cut(&at, function->sent_size);
-    self->remote.sent = cut(&at, function->sent_size);
-    asi_brief_init(&self->remote.lock);
-    self->remote.kept = true;
-    asi_relay_copy(self->argument, argument, function->argument_size);
-    self->generation = asi_fork_generation;
-    asi_flag_init(&self->closed);
-    asi_refs_init(&self->refs, 3); /* with the letter's */
-    self->reads_ahead = read_ahead;
-    if (read_ahead)
-        asi_ahead_init(self, read_ahead, at);
-    self->hook = (struct asi_task_hook){.ended = on_end};
-    asi_task_hook_in(self->task, &self->hook);
-    return self;
-}
-
-struct anysync_generator *asi_relay_ref(struct anysync_generator *self)
-{
-    asi_refs_add(&self->refs);
-    return self;
-}
-
-static void relay_free(struct anysync_generator *self)
-{
-    asi_error_unref(self->thrown_error);
-    anysync_future_unref(&self->task->future);
-    asi_free(self);
-}
-
-void asi_relay_unref(struct anysync_generator *self)
-{
-    if (asi_refs_drop(&self->refs))
-        relay_free(self);
-}
-
-void asi_relay_discard(struct anysync_generator *self)
-{
-    relay_free(self);
 }

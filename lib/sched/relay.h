@@ -28,9 +28,9 @@
 #include "sched/wait.h"
 #include "thread/brief.h"
 #include "thread/flag.h"
+#include "thread/owned.h"
 #include "thread/refs.h"
 #include "thread/ring.h"
-#include "thread/seat.h"
 
 #include <anysync/generator.h>
 
@@ -62,7 +62,12 @@ enum asi_advanced {
     ASI_ADVANCED_FRESH    /* refused: a value was sent before the first item */
 };
 
-enum asi_relay_phase { ASI_RELAY_FRESH, ASI_RELAY_RUNNING, ASI_RELAY_YIELDED };
+enum asi_relay_phase {
+    ASI_RELAY_FRESH,
+    ASI_RELAY_RUNNING,
+    ASI_RELAY_YIELDED, /* parked in its yield; the item is in the slot */
+    ASI_RELAY_OPEN     /* parked in its yield, the item was taken, and nobody waits */
+};
 
 /* A coroutine of the same loop that waits for an item. */
 struct asi_seeker {
@@ -101,8 +106,10 @@ struct asi_remote {
 /* What read-ahead needs. */
 struct asi_ahead {
     _Alignas(64) struct asi_ring ring;
-    struct asi_seat seat;    /* the consumer's */
-    struct asi_party *party; /* the consumer that sleeps; carried by the ring */
+    _Alignas(64) struct asi_owned seat; /* around each look at the consumer's side of the ring */
+    bool taken;                         /* [seat] a consumer waits; nobody else may look */
+
+    _Alignas(64) struct asi_party *party; /* the consumer that sleeps; carried by the ring */
     char *items;
     struct asi_letter letter; /* wakes the producer */
     bool owed;                /* [loop] that letter is on its way */
@@ -147,6 +154,9 @@ struct anysync_generator *asi_relay_new(const struct anysync_generator_function 
 
 /* The task could not be submitted (and its loop reference is dropped): free it all. */
 void asi_relay_discard(struct anysync_generator *self);
+
+/* The hook of its task. */
+void asi_relay_ended(struct asi_task_hook *hook, struct anysync_task *task);
 
 struct anysync_generator *asi_relay_ref(struct anysync_generator *self);
 void asi_relay_unref(struct anysync_generator *self);
@@ -229,7 +239,9 @@ enum asi_advanced asi_remote_advance(struct anysync_generator *self, struct asi_
 
 /* --- ahead.c ---------------------------------------------------------------------------------- */
 
-int asi_ahead_next(struct anysync_generator *self, void *ret_item, anysync_time deadline);
+/* All of a next, with its checks; CALL is its name for messages. */
+int asi_ahead_next(
+        struct anysync_generator *self, const char *call, void *ret_item, anysync_time deadline);
 int asi_ahead_yield(struct anysync_generator *self, const void *item);
 void asi_ahead_over(struct anysync_generator *self); /* on the loop: the task has ended */
 void asi_ahead_init(struct anysync_generator *self, uint32_t read_ahead, char *items);

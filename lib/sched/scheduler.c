@@ -127,11 +127,12 @@ void asi_scheduler_stop(struct asi_scheduler *scheduler, enum asi_stopping how)
     for (struct asi_letter *letter = scheduler->ready_head; letter; letter = letter->next)
         asi_task_cancel(task_of(letter), why);
     /* A cancel only makes tasks ready: nothing runs here. */
-    struct asi_list *node = scheduler->suspended.next;
-    while (node != &scheduler->suspended) {
-        struct asi_list *next = node->next; /* a cancel may take the task out of the list */
-        asi_task_cancel(asi_container_of(node, struct anysync_task, list), why);
-        node = next;
+    struct asi_list *node = scheduler->begun.next;
+    while (node != &scheduler->begun) {
+        struct anysync_task *task = asi_container_of(node, struct anysync_task, list);
+        node = node->next; /* a cancel may take the task out of the list */
+        if (task->state == ASI_TASK_SUSPENDED)
+            asi_task_cancel(task, why);
     }
 }
 
@@ -201,7 +202,7 @@ void asi_scheduler_park(struct asi_scheduler *scheduler, struct anysync_task *ta
     task->state = ASI_TASK_SUSPENDED;
     task->cancellable = true; /* then it is woken, and ends at once */
     task->local_wait = NULL;  /* the letter has done its service */
-    asi_list_add(&scheduler->suspended, &task->list);
+    asi_list_add(&scheduler->begun, &task->list);
     if (scheduler->stopping == ASI_STOP_CANCEL)
         asi_task_cancel(task, why_stopped(scheduler));
 }
@@ -340,7 +341,10 @@ static inline __attribute__((always_inline)) void step_aside(
     struct asi_coro *self = asi_coro_running;
     int saved = *scheduler->errno_at;
 
-    task->coro = self;
+    if (ASI_UNLIKELY(!asi_task_has_stack(task))) {
+        task->coro = self;
+        asi_list_add(&scheduler->begun, &task->list);
+    }
     if (ASI_UNLIKELY(asi_suspend_hook)) {
         scheduler->current = NULL;
         asi_suspend_hook(task);
@@ -356,7 +360,6 @@ void asi_scheduler_suspend(struct asi_scheduler *scheduler)
     struct anysync_task *task = scheduler->current;
 
     task->state = ASI_TASK_SUSPENDED;
-    asi_list_add(&scheduler->suspended, &task->list);
     step_aside(scheduler, task);
 }
 
@@ -542,11 +545,12 @@ static void loop(struct asi_scheduler *scheduler)
 /* Abandon all that began and did not end, and end what did not begin. */
 static void abandon_rest(struct asi_scheduler *scheduler)
 {
-    while (!asi_list_is_empty(&scheduler->suspended)) {
+    while (!asi_list_is_empty(&scheduler->begun)) {
         struct anysync_task *task =
-                asi_container_of(scheduler->suspended.next, struct anysync_task, list);
+                asi_container_of(scheduler->begun.next, struct anysync_task, list);
         asi_list_remove(&task->list);
-        asi_task_abandon(task);
+        if (task->state == ASI_TASK_SUSPENDED) /* the others are ready */
+            asi_task_abandon(task);
     }
     while (scheduler->ready_head) {
         struct anysync_task *task = pop_ready(scheduler);

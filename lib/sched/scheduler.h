@@ -67,7 +67,8 @@ struct asi_scheduler {
     _Alignas(64) struct anysync_task *current; /* the task that runs; NULL in the host */
     struct asi_letter *ready_head;             /* of tasks, FIFO; NULL: there is none */
     struct asi_letter *ready_tail;             /* there if ready_head is */
-    struct asi_coro *idle;                     /* runners that wait for work */
+    struct asi_coro *partner; /* where the last hand-over came from; compared only, never NULL */
+    struct asi_coro *idle;    /* runners that wait for work */
     unsigned idle_count;
     unsigned budget; /* tasks until the host has its turn */
     unsigned pace;   /* tasks between two looks at the clock, when there is something to miss */
@@ -79,7 +80,7 @@ struct asi_scheduler {
     struct asi_coro host;
     struct asi_coro *left; /* a stack whose task ended by anysync_exit() */
     struct asi_timers timers;
-    struct asi_list suspended;
+    struct asi_list begun; /* tasks that have been suspended, until their end, and parked ones */
     struct anysync_task *root;    /* of a nested or here-loop: its end stops the loop */
     struct asi_timer root_timer;  /* of a here-loop: the deadline of its root */
     struct asi_timer grace_timer; /* of both: how long cancelled tasks may clean up */
@@ -179,6 +180,17 @@ static inline uint64_t asi_scheduler_live(struct asi_scheduler *scheduler)
     return tasks > ended ? tasks - ended : 0;
 }
 
+/* asi_task_wake() of TASK, which is of this loop, in line. */
+static inline void asi_scheduler_wake(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    if (ASI_UNLIKELY(task->state != ASI_TASK_SUSPENDED || !asi_task_has_stack(task))) {
+        asi_task_wake(task);
+        return;
+    }
+    task->state = ASI_TASK_READY;
+    asi_scheduler_ready(scheduler, task);
+}
+
 /* For tests: called at each suspension, when the task can be woken again.  It may cancel the task.
  * Set it before the library's first use. */
 extern void (*asi_suspend_hook)(struct anysync_task *task);
@@ -186,28 +198,67 @@ extern void (*asi_suspend_hook)(struct anysync_task *task);
 /* Suspend the running task until asi_task_wake; other tasks run meanwhile. */
 void asi_scheduler_suspend(struct asi_scheduler *scheduler);
 
-/* asi_task_wake(OTHER), then suspend the running task.  In line, and if nobody else is ready
- * straight to OTHER: see SPEED in relay.c.  (errno is the caller's to save.) */
-static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
-        struct asi_scheduler *scheduler, struct anysync_task *other)
+/* The same, in line, for the running TASK, and if the next to run waits on a stack straight there.
+ * (errno is the caller's to save.) */
+static inline __attribute__((always_inline)) void asi_scheduler_suspend_quickly(
+        struct asi_scheduler *scheduler, struct anysync_task *task)
 {
-    struct anysync_task *task = scheduler->current;
-    struct asi_coro *self = asi_coro_running;
-    struct asi_coro *to = other->coro;
+    struct asi_letter *first = scheduler->ready_head;
+    struct anysync_task *next = first ? asi_container_of(first, struct anysync_task, letter) : NULL;
 
-    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 ||
-                     !asi_task_has_stack(other) || to == self ||
-                     other->state != ASI_TASK_SUSPENDED || asi_suspend_hook)) {
-        asi_task_wake(other);
+    if (ASI_UNLIKELY(!next || !asi_task_has_stack(next) || scheduler->budget == 0 ||
+                     !asi_task_has_stack(task) || asi_suspend_hook)) {
         asi_scheduler_suspend(scheduler);
         return;
     }
+    scheduler->ready_head = first->next;
     scheduler->budget--;
-    asi_list_remove(&other->list);
-    other->state = ASI_TASK_RUNNING;
-    task->coro = self;
+    scheduler->current = next;
+    next->state = ASI_TASK_RUNNING;
     task->state = ASI_TASK_SUSPENDED;
-    asi_list_add(&scheduler->suspended, &task->list);
+    asi_counter_add(&scheduler->switches, 1);
+    asi_coro_switch(asi_coro_running, next->coro);
+}
+
+/* Whether TASK, which runs, may hand over straight to OTHER. */
+static inline bool asi_scheduler_can_hand_over(const struct asi_scheduler *scheduler,
+        const struct anysync_task *task, const struct anysync_task *other)
+{
+    return !scheduler->ready_head && scheduler->budget > 0 && asi_task_has_stack(task) &&
+           asi_task_has_stack(other) && !asi_suspend_hook;
+}
+
+/*
+ * asi_task_wake(OTHER), which waits or is ready, then suspend TASK, which runs.  In line, and if
+ * nobody else is ready straight to OTHER: see SPEED in relay.c.  (errno is the caller's to save.)
+ *
+ * With an empty ready queue OTHER is suspended.  Where it goes on is what `partner` says, if that
+ * is right: it would be right, too, to follow OTHER, but that pointer came off the stack that was
+ * switched to, by way of others; so each switch would wait for the one before it.  The guess comes
+ * from a place that is always the same, and to be wrong costs a branch.
+ */
+static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
+        struct asi_scheduler *scheduler, struct anysync_task *task, struct anysync_task *other)
+{
+    struct asi_coro *partner = scheduler->partner;
+    struct asi_coro *to = partner;
+
+    __asm__("" : "+r"(to)); /* the compiler must not know that it is what is compared */
+    if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 || !asi_task_has_stack(task) ||
+                     partner != other->coro)) {
+        if (!asi_scheduler_can_hand_over(scheduler, task, other)) {
+            asi_task_wake(other);
+            asi_scheduler_suspend(scheduler);
+            return;
+        }
+        to = other->coro;
+        __asm__("" : "+r"(to));
+    }
+    struct asi_coro *self = asi_coro_running;
+    scheduler->budget--;
+    other->state = ASI_TASK_RUNNING;
+    scheduler->partner = self;
+    task->state = ASI_TASK_SUSPENDED;
     scheduler->current = other;
     asi_counter_add(&scheduler->switches, 1);
     asi_coro_switch(self, to);

@@ -162,6 +162,8 @@ void asi_task_end_slowly(struct asi_scheduler *scheduler, struct anysync_task *t
 
     ASI_ASSERT(!task->scoped, "a body returned within a scope or a group: exit or close it before");
     task->state = ASI_TASK_ENDED;
+    if (asi_task_has_stack(task))
+        asi_list_remove(&task->list);
     asi_counter_add(&scheduler->ended, 1);
     if (task == scheduler->root)
         asi_scheduler_root_ended(scheduler);
@@ -219,7 +221,8 @@ void asi_task_wake(struct anysync_task *task)
     if (task->state != ASI_TASK_SUSPENDED)
         return;
     task->state = ASI_TASK_READY;
-    asi_list_remove(&task->list);
+    if (ASI_UNLIKELY(!asi_task_has_stack(task))) /* it was parked */
+        asi_list_remove(&task->list);
     asi_scheduler_ready(task->scheduler, task);
 }
 

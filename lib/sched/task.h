@@ -90,8 +90,8 @@ struct anysync_task {
     const struct anysync_function *function; /* [const] */
     struct asi_scheduler *scheduler;         /* [const] after submission */
     union {
-        struct asi_coro *coro;        /* [loop] its stack, while it is suspended or ready again */
-        void *hint;                   /* before it began: odd; see thread/mailbox.h */
+        struct asi_coro *coro;        /* [loop] its stack, from its first suspension on */
+        void *hint;                   /* before that: odd; see thread/mailbox.h */
         struct asi_scheduler *origin; /* [const] of a job: the loop it came from; NULL: none */
     };
     union {
@@ -111,7 +111,8 @@ struct anysync_task {
 
     _Alignas(64) union {
         struct {
-            struct asi_list list;            /* [loop] among the suspended */
+            struct asi_list list;            /* [loop] among the begun: there if it has a stack, or
+                                                is parked */
             struct asi_scope *scope;         /* [loop] the innermost it is in; if `scoped` */
             const char *cancel_reason;       /* [loop] there if `asked` */
             struct asi_letter cancel_letter; /* of who raised cancel_asked first */
@@ -145,7 +146,7 @@ struct asi_task_hook {
 struct anysync_task *asi_task_new(
         const struct anysync_function *function, const void *argument, uint32_t refs);
 
-/* Whether TASK, which is suspended or ready, has begun and has a stack.  Loop thread. */
+/* Whether TASK has been suspended, so that it has a stack of its own.  Loop thread. */
 static inline bool asi_task_has_stack(const struct anysync_task *task)
 {
     return !((uintptr_t)task->hint & 1);

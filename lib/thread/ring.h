@@ -19,25 +19,30 @@
  * Memory    the items lie in storage of the caller, in places 0 to mask.
  * Bound     `limit` items; the producer sees room in batches, so that the sides seldom touch the
  *           same line.
+ *
+ * LOOSE  A consumer that has not slept for a while says so; then a push is a plain store, and the
+ *   consumer's next sleep begins with the end of that (ring.c).
  */
 #ifndef ASI_THREAD_RING_H
 #define ASI_THREAD_RING_H
 
 #include "base/race.h"
 #include "thread/atomic.h"
+#include "thread/barrier.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { ASI_RING_ASLEEP = 1, ASI_RING_ENDED = 2, ASI_RING_ONE = 4 };
+enum { ASI_RING_ASLEEP = 1, ASI_RING_ENDED = 2, ASI_RING_ONE = 4, ASI_RING_LOOSE_AFTER = 256 };
 
 struct asi_ring {
     /* how many were pushed, * 4; with ENDED, and ASLEEP for the consumer */
     _Alignas(64) asi_atomic(uint64_t) tail;
-    uint64_t pushed;     /* [producer] */
-    uint64_t freed_seen; /* [producer] what it last saw of `head` */
-    uint64_t limit;      /* [const] */
-    uint64_t mask;       /* [const] places - 1, a power of two - 1, at least limit - 1 */
+    asi_atomic(uint64_t) count; /* how many were pushed, as far as that was while `loose` */
+    uint64_t pushed;            /* [producer] */
+    uint64_t freed_seen;        /* [producer] what it last saw of `head` */
+    uint64_t limit;             /* [const] */
+    uint64_t mask;              /* [const] places - 1, a power of two - 1, at least limit - 1 */
 
     /* how many were popped, as far as was flushed, * 4; with ASLEEP for the producer */
     _Alignas(64) asi_atomic(uint64_t) head;
@@ -45,6 +50,10 @@ struct asi_ring {
     uint64_t flushed;     /* [consumer] how many of them are in `head` */
     uint64_t pushed_seen; /* [consumer] what it last saw of `tail` */
     uint64_t batch;       /* [const] pops between two flushes */
+    uint64_t slept;       /* [consumer] `popped` when it last slept */
+    bool is_loose;        /* [consumer] what it last wrote to `loose` */
+
+    _Alignas(64) asi_atomic(bool) loose; /* seldom written, by the consumer */
 };
 
 /* For at most LIMIT items, at least 1.  The producer is asleep at first. */
@@ -75,6 +84,13 @@ static inline bool asi_ring_push(struct asi_ring *ring)
 {
     asi_race_point();
     ring->pushed++;
+    if (asi_load(&ring->loose, relaxed)) {              /* Q9 */
+        asi_store(&ring->count, ring->pushed, release); /* Q10 */
+        asi_barrier_light();
+        asi_race_point();
+        if (asi_load(&ring->loose, relaxed)) /* Q9 */
+            return false;
+    }
     uint64_t before = asi_exchange(&ring->tail, ring->pushed * ASI_RING_ONE, acq_rel); /* Q1 */
     return before & ASI_RING_ASLEEP;
 }
@@ -95,7 +111,9 @@ static inline bool asi_ring_has_item(struct asi_ring *ring)
 {
     if (ring->popped != ring->pushed_seen)
         return true;
-    ring->pushed_seen = asi_load(&ring->tail, acquire) / ASI_RING_ONE; /* Q2 */
+    uint64_t exact = asi_load(&ring->tail, acquire) / ASI_RING_ONE; /* Q2 */
+    uint64_t loose = asi_load(&ring->count, acquire);               /* Q11 */
+    ring->pushed_seen = exact > loose ? exact : loose;
     return ring->popped != ring->pushed_seen;
 }
 
@@ -105,10 +123,14 @@ static inline uint64_t asi_ring_pop_place(const struct asi_ring *ring)
     return ring->popped & ring->mask;
 }
 
+void asi_ring_loosen(struct asi_ring *ring);
+
 /* Let the producer see all pops.  Returns whether it has to be woken. */
 static inline bool asi_ring_flush(struct asi_ring *ring)
 {
     asi_race_point();
+    if (!ring->is_loose && ring->popped - ring->slept >= ASI_RING_LOOSE_AFTER)
+        asi_ring_loosen(ring);
     ring->flushed = ring->popped;
     uint64_t before = asi_exchange(&ring->head, ring->flushed * ASI_RING_ONE, acq_rel); /* Q5 */
     return before & ASI_RING_ASLEEP;
