@@ -22,6 +22,7 @@
 #include "base/race.h"
 #include "coro/back.h"
 #include "sched/error.h"
+#include "sched/quick.h"
 #include "sched/wait.h"
 #include "thread/fork.h"
 #include "thread/owned.h"
@@ -236,7 +237,7 @@ static inline __attribute__((always_inline)) void deliver(struct turn *turn)
         asi_party_deliver(&turn->party);
     } else if (ASI_LIKELY(task->scheduler == here)) {
         turn->woken = true;
-        asi_scheduler_wake(here, task);
+        asi_quick_wake(here, task);
     } else {
         turn->letter.deliver = deliver_letter;
         asi_scheduler_post(task->scheduler, &turn->letter); /* refused: the task was abandoned */
@@ -381,7 +382,7 @@ static __attribute__((noinline)) ASI_JUMPS_BACK int wait_in_line(
     int saved = *here->errno_at;
     task->cancellable = true;
     asi_scheduler_suspend_quickly(here, task);
-    *here->errno_at = saved;
+    asi_scheduler_restore_errno(here, saved);
     if (ASI_LIKELY(turn.woken && turn.status == 0))
         return 0;
     return say_why(wait_turn(channel, &turn, ANYSYNC_FOREVER), call_of(sending));

@@ -159,7 +159,6 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     scheduler->grace_timer.armed = false;
     scheduler->spare_timer.armed = false;
     asi_counter_add(&scheduler->ended, asi_scheduler_live(scheduler));
-    scheduler->partner = &scheduler->host; /* nobody's */
     if (ASI_UNLIKELY(asi_timers_any(&scheduler->timers)))
         asi_timers_clear(&scheduler->timers);
     scheduler->waits_ended++; /* the chains are forgotten */

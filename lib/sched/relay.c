@@ -10,7 +10,6 @@
  *   function each with all that it does in line, for each return between two switches is predicted
  *   wrong; the last one, to the caller, is a jump (coro/back.h).  A body that is parked and may be
  *   asked by anybody is OPEN: that one word says that there is no item, no seeker and no remote.
- *   Its loop knows where to switch to before it has followed the pointers there (scheduler.h).
  *
  * THE END  The task's hook runs after its future is done.  From then on nothing is the loop's any
  *   more: what the slot holds, and how it ended, is given under the lock to whoever comes first.
@@ -35,7 +34,7 @@ static inline __attribute__((always_inline)) void hand_over_to(
 
     task->cancellable = true;
     asi_scheduler_hand_over(scheduler, task, other);
-    *scheduler->errno_at = saved;
+    asi_scheduler_restore_errno(scheduler, saved);
 }
 
 void asi_relay_drop(struct asi_advance *advance)

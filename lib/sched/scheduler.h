@@ -67,8 +67,7 @@ struct asi_scheduler {
     _Alignas(64) struct anysync_task *current; /* the task that runs; NULL in the host */
     struct asi_letter *ready_head;             /* of tasks, FIFO; NULL: there is none */
     struct asi_letter *ready_tail;             /* there if ready_head is */
-    struct asi_coro *partner; /* where the last hand-over came from; compared only, never NULL */
-    struct asi_coro *idle;    /* runners that wait for work */
+    struct asi_coro *idle;                     /* runners that wait for work */
     unsigned idle_count;
     unsigned budget; /* tasks until the host has its turn */
     unsigned pace;   /* tasks between two looks at the clock, when there is something to miss */
@@ -180,17 +179,6 @@ static inline uint64_t asi_scheduler_live(struct asi_scheduler *scheduler)
     return tasks > ended ? tasks - ended : 0;
 }
 
-/* asi_task_wake() of TASK, which is of this loop, in line. */
-static inline void asi_scheduler_wake(struct asi_scheduler *scheduler, struct anysync_task *task)
-{
-    if (ASI_UNLIKELY(task->state != ASI_TASK_SUSPENDED || !asi_task_has_stack(task))) {
-        asi_task_wake(task);
-        return;
-    }
-    task->state = ASI_TASK_READY;
-    asi_scheduler_ready(scheduler, task);
-}
-
 /* For tests: called at each suspension, when the task can be woken again.  It may cancel the task.
  * Set it before the library's first use. */
 extern void (*asi_suspend_hook)(struct anysync_task *task);
@@ -213,55 +201,39 @@ static inline __attribute__((always_inline)) void asi_scheduler_suspend_quickly(
     }
     scheduler->ready_head = first->next;
     scheduler->budget--;
-    scheduler->current = next;
-    next->state = ASI_TASK_RUNNING;
     task->state = ASI_TASK_SUSPENDED;
+    next->state = ASI_TASK_RUNNING;
+    scheduler->current = next;
     asi_counter_add(&scheduler->switches, 1);
     asi_coro_switch(asi_coro_running, next->coro);
 }
 
-/* Whether TASK, which runs, may hand over straight to OTHER. */
-static inline bool asi_scheduler_can_hand_over(const struct asi_scheduler *scheduler,
-        const struct anysync_task *task, const struct anysync_task *other)
-{
-    return !scheduler->ready_head && scheduler->budget > 0 && asi_task_has_stack(task) &&
-           asi_task_has_stack(other) && !asi_suspend_hook;
-}
-
-/*
- * asi_task_wake(OTHER), which waits or is ready, then suspend TASK, which runs.  In line, and if
- * nobody else is ready straight to OTHER: see SPEED in relay.c.  (errno is the caller's to save.)
- *
- * With an empty ready queue OTHER is suspended.  Where it goes on is what `partner` says, if that
- * is right: it would be right, too, to follow OTHER, but that pointer came off the stack that was
- * switched to, by way of others; so each switch would wait for the one before it.  The guess comes
- * from a place that is always the same, and to be wrong costs a branch.
- */
+/* asi_task_wake(OTHER), which waits or is ready, then suspend TASK, which runs.  In line, and if
+ * nobody else is ready straight to OTHER (which is suspended then): see SPEED in relay.c.  (errno
+ * is the caller's to save.) */
 static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
         struct asi_scheduler *scheduler, struct anysync_task *task, struct anysync_task *other)
 {
-    struct asi_coro *partner = scheduler->partner;
-    struct asi_coro *to = partner;
-
-    __asm__("" : "+r"(to)); /* the compiler must not know that it is what is compared */
     if (ASI_UNLIKELY(scheduler->ready_head || scheduler->budget == 0 || !asi_task_has_stack(task) ||
-                     partner != other->coro)) {
-        if (!asi_scheduler_can_hand_over(scheduler, task, other)) {
-            asi_task_wake(other);
-            asi_scheduler_suspend(scheduler);
-            return;
-        }
-        to = other->coro;
-        __asm__("" : "+r"(to));
+                     !asi_task_has_stack(other) || asi_suspend_hook)) {
+        asi_task_wake(other);
+        asi_scheduler_suspend(scheduler);
+        return;
     }
-    struct asi_coro *self = asi_coro_running;
     scheduler->budget--;
-    other->state = ASI_TASK_RUNNING;
-    scheduler->partner = self;
     task->state = ASI_TASK_SUSPENDED;
+    other->state = ASI_TASK_RUNNING;
     scheduler->current = other;
     asi_counter_add(&scheduler->switches, 1);
-    asi_coro_switch(self, to);
+    asi_coro_switch(asi_coro_running, other->coro);
+}
+
+/* Its errno is SAVED again, after a wait.  (Compared first: a store would have each switch wait for
+ * the one before it.) */
+static inline void asi_scheduler_restore_errno(struct asi_scheduler *scheduler, int saved)
+{
+    if (ASI_UNLIKELY(*scheduler->errno_at != saved))
+        *scheduler->errno_at = saved;
 }
 
 /* Let the other ready tasks run, then go on. */
