@@ -81,28 +81,13 @@ void asi_task_free(struct anysync_task *task)
 /* The error object for a task that ends with STATUS: what its slot says, if it is about that. */
 static struct asi_error *final_error(struct anysync_task *task, int status, const char *thread)
 {
-    struct asi_error *error = NULL;
-    struct anysync_frame frame = {.function = task->function->name,
-            .file = task->function->file,
-            .line = task->function->line,
-            .thread = thread};
+    struct asi_error *error = task->future.error;
 
-    if (task->future.error && task->future.status == status) {
-        error = task->future.error;
+    if (error && task->future.status == status)
         task->future.error = NULL;
-    } else {
+    else
         error = asi_error_new(status, ANYSYNC_ORIGIN_TASK, NULL);
-    }
-    if (!error)
-        return NULL;
-    error = asi_error_add_frame(error, &frame);
-    error->shown.origin = ANYSYNC_ORIGIN_TASK;
-    if (!error->shown.function[0]) {
-        error->shown.function = frame.function;
-        error->shown.file = frame.file;
-        error->shown.line = frame.line;
-    }
-    return error;
+    return error ? asi_error_of_task(error, task->function, thread) : NULL;
 }
 
 static void wake_local_waits(struct anysync_task *task)
