@@ -12,6 +12,7 @@
 
 #include "loop/timers.h"
 #include "sched/task.h"
+#include "thread/local.h"
 
 #include <anysync/cancel.h>
 
@@ -30,6 +31,44 @@ struct asi_scope {
     bool cancelled; /* by hand */
     bool expired;   /* by time */
 };
+
+/* The innermost scope of TASK; NULL: of this thread's code outside tasks. */
+static inline struct asi_scope *asi_scope_innermost(struct anysync_task *task)
+{
+    if (ASI_LIKELY(task))
+        return task->scoped ? task->scope : NULL;
+    return asi_local.scope;
+}
+
+static inline void asi_scope_set_innermost(struct anysync_task *task, struct asi_scope *scope)
+{
+    if (ASI_UNLIKELY(!task)) {
+        asi_local.scope = scope;
+        return;
+    }
+    task->scoped = scope;
+    task->scope = scope;
+}
+
+/* SELF becomes the innermost of TASK, the running one (NULL: of this thread), with nothing but a
+ * DEADLINE, for which no timer is armed yet. */
+static inline void asi_scope_push(
+        struct asi_scope *self, struct anysync_task *task, anysync_time deadline)
+{
+    self->outer = asi_scope_innermost(task);
+    self->task = task;
+    self->timer.armed = false;
+    self->deadline = deadline;
+    self->reason = NULL;
+    self->left_behind = NULL;
+    self->shield = false;
+    self->cancelled = false;
+    self->expired = false;
+    asi_scope_set_innermost(task, self);
+}
+
+/* Leave SELF, whose code ended with ERROR; returns as anysync_scope_exit(). */
+int asi_scope_pop(struct asi_scope *self, struct anysync_task *task, int error);
 
 /* Work out anew whether TASK hears a cancel, and wake it if so.  Loop thread. */
 void asi_scope_update(struct anysync_task *task);
