@@ -16,8 +16,8 @@
 
 #include <errno.h>
 
-_Static_assert(
-        sizeof(struct asi_scope) <= sizeof(struct anysync_scope), "a scope has outgrown its room");
+_Static_assert(sizeof(struct asi_timed_scope) <= sizeof(struct anysync_scope),
+        "a scope has outgrown its room");
 
 static struct anysync_task *running_task(void)
 {
@@ -66,12 +66,17 @@ void asi_scope_update(struct anysync_task *task)
     }
 }
 
+static inline struct asi_timer *timer_of(struct asi_scope *scope)
+{
+    return &asi_container_of(scope, struct asi_timed_scope, scope)->timer;
+}
+
 static void on_deadline(struct asi_timer *timer)
 {
-    struct asi_scope *scope = asi_container_of(timer, struct asi_scope, timer);
+    struct asi_timed_scope *self = asi_container_of(timer, struct asi_timed_scope, timer);
 
-    scope->expired = true;
-    asi_scope_update(scope->task);
+    self->scope.expired = true;
+    asi_scope_update(self->scope.task);
 }
 
 static inline __attribute__((always_inline)) void enter(
@@ -89,8 +94,9 @@ static inline __attribute__((always_inline)) void enter(
     if (!task)
         return;
     if (deadline != ANYSYNC_FOREVER && !expired) {
-        asi_timer_init(&self->timer, on_deadline);
-        asi_timer_arm(&scheduler->timers, &self->timer, deadline);
+        self->timed = true;
+        asi_timer_init(timer_of(self), on_deadline);
+        asi_timer_arm(&scheduler->timers, timer_of(self), deadline);
     }
     if (ASI_UNLIKELY(shield || expired))
         asi_scope_update(task);
@@ -139,8 +145,8 @@ int asi_scope_pop(struct asi_scope *self, struct anysync_task *task, int error)
         look_at_clock(self);
     asi_scope_set_innermost(task, self->outer);
     if (task) {
-        if (self->timer.armed)
-            asi_timer_disarm(&task->scheduler->timers, &self->timer);
+        if (self->timed)
+            asi_timer_disarm(&task->scheduler->timers, timer_of(self));
         if (self->shield || is_over(self)) /* else what is heard outside is what was heard within */
             asi_scope_update(task);
     }
@@ -185,7 +191,8 @@ void asi_scope_leave_all(struct anysync_task *task)
     task->scoped = false;
     while (scope) {
         struct asi_scope *outer = scope->outer; /* the scope may go with what is called */
-        asi_timer_disarm(&task->scheduler->timers, &scope->timer);
+        if (scope->timed)
+            asi_timer_disarm(&task->scheduler->timers, timer_of(scope));
         if (scope->left_behind)
             scope->left_behind(scope);
         scope = outer;
