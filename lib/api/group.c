@@ -27,11 +27,6 @@ struct asi_starter {
     bool started; /* [lock] */
 };
 
-bool asi_group_is_orphan(const struct anysync_group *group)
-{
-    return group->generation != asi_fork_generation;
-}
-
 static int orphan_fails(void)
 {
     return asi_call_fails(-EOWNERDEAD,

@@ -30,6 +30,7 @@
 #include "sched/task.h"
 #include "sched/wait.h"
 #include "thread/flag.h"
+#include "thread/fork.h"
 #include "thread/lock.h"
 #include "thread/recycle.h"
 #include "thread/refs.h"
@@ -119,7 +120,10 @@ bool asi_group_end(
 void asi_group_cut(struct anysync_group *group);
 
 /* Any thread: of a process that is gone here. */
-bool asi_group_is_orphan(const struct anysync_group *group);
+static inline bool asi_group_is_orphan(const struct anysync_group *group)
+{
+    return ASI_UNLIKELY(group->generation != asi_fork_generation);
+}
 
 void asi_group_unref(struct anysync_group *group);
 void asi_child_free(struct asi_child *child);

@@ -210,7 +210,10 @@ static bool close_lightly(struct anysync_group *group, anysync_time deadline, in
         if (*ret_error || (!limited && (group->local_live > 1 || is_in_edge(child->task))))
             return false;
         group->light = &wait;
-        *ret_error = asi_wait_local_for(&wait, &wait.woken, deadline);
+        if (ASI_LIKELY(!limited && !self->cancelled))
+            *ret_error = asi_wait_in_edge(self, &wait) ? 0 : -ECANCELED;
+        else
+            *ret_error = asi_wait_local_for(&wait, &wait.woken, deadline);
         group->light = NULL;
     }
     return false;

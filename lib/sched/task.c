@@ -131,7 +131,12 @@ static void before_done(struct anysync_task *task)
 /* Of a task with hooks: complete it, and let all know. */
 static void complete_hooked(struct anysync_task *task, int status, struct asi_error *error)
 {
-    asi_future_complete(&task->future, status, error);
+    task->future.status = status;
+    task->future.error = error;
+    if (asi_refs_is_one(&task->future.refs))
+        asi_cell_complete_alone(&task->future.cell); /* what a hook adds is on this thread */
+    else
+        asi_cell_complete(&task->future.cell);
     call_hooks(task);
     anysync_future_unref(&task->future);
 }
@@ -141,8 +146,22 @@ void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, in
     asi_quick_end(scheduler, task, status);
 }
 
+/* The child of a group, as a rule: one hook is all that is not ordinary about TASK. */
+static bool has_hook_only(const struct asi_scheduler *scheduler, const struct anysync_task *task)
+{
+    return !task->future.error && !task->vars && !task->scoped && task != scheduler->root &&
+           !task->hook->next && !task->hook->ending;
+}
+
 void asi_task_end_slowly(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
+    if (status == 0 && task->hooked && has_hook_only(scheduler, task)) {
+        task->state = ASI_TASK_ENDED;
+        asi_counter_add(&scheduler->ended, 1);
+        wake_local_waits(task);
+        complete_hooked(task, 0, NULL);
+        return;
+    }
     struct asi_error *error = outcome(task, &status, scheduler->options.name);
 
     ASI_ASSERT(!task->scoped, "a body returned within a scope or a group: exit or close it before");
