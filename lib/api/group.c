@@ -11,6 +11,7 @@
 #include "api/group.h"
 
 #include "api/run.h"
+#include "sched/quick.h"
 #include "sched/scheduler.h"
 #include "thread/fork.h"
 #include "thread/local.h"
@@ -31,12 +32,6 @@ static int orphan_fails(void)
 {
     return asi_call_fails(-EOWNERDEAD,
             "the group belongs to the process this one was forked from: open one here");
-}
-
-void asi_group_unref(struct anysync_group *group)
-{
-    if (asi_refs_drop(&group->refs))
-        asi_recycle_give(ASI_RECYCLE_RECORD, group);
 }
 
 _Static_assert(sizeof(struct asi_child) <= ASI_RECYCLE_RECORD_SIZE, "so has a child");
@@ -189,7 +184,7 @@ static void wake_light(struct asi_scheduler *loop, struct asi_local_wait *light)
     light->woken = true;
     light->task->local_wait = NULL;
     loop->waits_ended++;
-    asi_task_wake(light->task);
+    asi_quick_wake(loop, light->task);
 }
 
 /* A local child ended with a failure, or before its starter was told; or there is more to the group

@@ -4,11 +4,11 @@
  *
  *      OPEN --first failure, cancel, deadline--> ENDING (ended_by) --last child--> closed
  *
- * LOCAL CHILDREN  A coroutine that the group's loop itself spawns is the loop's alone, from its spawn
- *   to its end: so is the list of those, and no lock is taken for them.  Most groups have no others,
- *   and no failure: then nothing under the lock is ever written, which `slow` says.  Who writes
- *   there raises that flag first.  The loop may look at it without the lock, because what it would
- *   miss is concurrent, and so might as well have come later:
+ * LOCAL CHILDREN  A coroutine that the group's loop itself spawns is the loop's alone, from its
+ *   spawn to its end: so is the list of those, and no lock is taken for them.  Most groups have no
+ *   others, and no failure: then nothing under the lock is ever written, which `slow` says.  Who
+ *   writes there raises that flag first.  The loop may look at it without the lock, because what it
+ *   would miss is concurrent, and so might as well have come later:
  *   - a cancel from another thread comes to the local children by letter, as it does to the opener;
  *   - a spawn by another thread happens before the close looks, as the close may not return before
  *     (who uses a group meanwhile is waited for by one of its children).
@@ -31,6 +31,7 @@
 #include "sched/wait.h"
 #include "thread/flag.h"
 #include "thread/fork.h"
+#include "thread/local.h"
 #include "thread/lock.h"
 #include "thread/recycle.h"
 #include "thread/refs.h"
@@ -125,7 +126,13 @@ static inline bool asi_group_is_orphan(const struct anysync_group *group)
     return ASI_UNLIKELY(group->generation != asi_fork_generation);
 }
 
-void asi_group_unref(struct anysync_group *group);
+static inline void asi_group_unref(struct anysync_group *group)
+{
+    if (asi_refs_drop(&group->refs))
+        asi_recycle_give(ASI_RECYCLE_RECORD, group);
+}
+
+/* With its reference to the task. */
 void asi_child_free(struct asi_child *child);
 
 #endif

@@ -7,8 +7,8 @@
  * after the deadline the grace time is all there is.
  *
  * As long as there are local children alone, and nothing has gone wrong, the close waits as for a
- * task of its loop (close_lightly()): its edge, if it needs one, leads to the only child.  Else, and
- * with several children, it waits as a party, in a published edge.
+ * task of its loop (close_lightly()): its edge, if it needs one, leads to the only child.  Else,
+ * and for several children that only tasks can keep, it waits as a party, in a published edge.
  *
  * The result is what ended the group, with the failures that it did not report itself listed
  * behind it: in order of time, the opener's own among the children's.
@@ -147,10 +147,16 @@ static bool is_passed_on(const struct asi_child *child, const struct own *own)
 
 static inline void leave_scope(struct anysync_group *group, int error)
 {
+    struct asi_scope *scope = &group->scope;
+
     if (!group->entered)
         return;
     group->entered = false;
-    (void)asi_scope_pop(&group->scope, group->loop->current, error);
+    if (ASI_LIKELY(error == 0 && !scope->cancelled &&
+                   asi_scope_innermost(group->loop->current) == scope))
+        asi_scope_set_innermost(scope->task, scope->outer); /* what is heard stays the same */
+    else
+        (void)asi_scope_pop(scope, group->loop->current, error);
 }
 
 /* The opener leaves its scope with a failure, and says how it ended. */
@@ -442,7 +448,7 @@ int anysync_group_close(struct anysync_group *group, int error, anysync_time dea
             "there");
     if (asi_group_is_orphan(group)) {
         leave_scope(group, 0);
-        asi_group_unref(group); /* its lock may be held by a thread that is not here */
+        let_go(group); /* its lock may be held by a thread that is not here */
         return asi_call_fails(
                 -EOWNERDEAD, "the group belongs to the process this one was forked from");
     }

@@ -102,7 +102,7 @@ struct asi_error *asi_error_add_text(struct asi_error *error, const char *format
 bool asi_error_says_same(struct asi_error *one, struct asi_error *other);
 
 /* ERROR (consumed) as that of a task of FUNCTION, which ends with it on THREAD: one more frame
- * outside the others, which is also where it failed if that is not known.  May be another object. */
+ * outside the others, which is also where it failed if that is not known.  May be another one. */
 struct asi_error *asi_error_of_task(
         struct asi_error *error, const struct anysync_function *function, const char *thread);
 

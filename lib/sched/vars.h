@@ -7,9 +7,9 @@
  * task, makes a copy first.  Programs have few variables and set them seldom, so an array beats any
  * tree (docs/decisions/0022).
  *
- * A context that is let go where its values are those of the caller still stays with the thread, for
- * the next capture there: so a capture that comes and goes takes no atomic access.  The thread lets
- * it go as soon as a task of its own (any, it may be the caller) lets that map go, or wants to
+ * A context that is let go where its values are those of the caller still stays with the thread,
+ * for the next capture there: so a capture that comes and goes takes no atomic access.  The thread
+ * lets it go as soon as a task of its own (any, it may be the caller) lets that map go, or wants to
  * change it.  So it never holds values longer than the thread's tasks do, and they are dropped when
  * they would be without.
  *

@@ -108,7 +108,7 @@ static inline struct anysync_task *asi_wait_is_here(struct anysync_future *futur
     return NULL;
 }
 
-/* SELF, the running task, suspends in WAIT, an edge, which it has filled in: until that is woken, or
+/* SELF, the running task, suspends in WAIT, an edge that it has filled in: until that is woken, or
  * SELF is cancelled.  Returns whether it was woken. */
 static inline bool asi_wait_in_edge(struct anysync_task *self, struct asi_local_wait *wait)
 {
