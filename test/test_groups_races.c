@@ -5,6 +5,7 @@
  * Promised                                       Tested by
  *   no memory, anywhere: -ENOMEM, nothing is lost  i6_no_memory_loses_nothing
  *   spawns and cancels of many threads             i6_stress_many_threads_spawn_and_cancel
+ *   others use it while the close waits for one    i6_stress_others_come_while_the_close_waits
  *   failures, deadlines, cancels and the close     i6_stress_failures_race_with_the_close
  *   a start and its deadline                       i5_stress_start_races_with_its_deadline
  */
@@ -115,6 +116,71 @@ static void check_many_threads(void)
 TEST(i6_stress_many_threads_spawn_and_cancel)
 {
     in_worlds(PLAIN | WORKER | HERE, check_many_threads);
+}
+
+/* A group that its users keep open, while its close waits for a child of its own loop alone. */
+struct kept {
+    struct anysync_group *group;
+    struct anysync_future *gate;
+    atomic_int users;
+    bool cancel;
+};
+
+ANYSYNC_COROUTINE(void, keeps_open, (struct anysync_future *, gate))
+{
+    struct anysync_scope scope;
+
+    anysync_shield_enter(&scope, ANYSYNC_FOREVER);
+    CHECK_EQ(anysync_started(NULL, 0), 0); /* no cancel keeps it from waiting any more */
+    int error = anysync_future_wait(gate, ANYSYNC_FOREVER);
+    return anysync_scope_exit(&scope, error);
+}
+
+ANYSYNC_BLOCKING(int, gives_elsewhere, (int, value))
+{
+    begun++;
+    ended++;
+    *result = value;
+    return 0;
+}
+
+static void use_kept(void *argument, int index)
+{
+    struct kept *kept = argument;
+
+    for (int i = 0; i < 6; i++) {
+        int error = (i + index) % 3 ? gives_spawn(kept->group, NULL, i)
+                                    : gives_elsewhere_spawn(kept->group, NULL, i);
+        CHECK(error == 0 || (error == -ECANCELED && kept->cancel));
+        if (kept->cancel && i == 3 && index == 1)
+            anysync_group_cancel(kept->group, "somebody");
+    }
+    if (atomic_fetch_sub(&kept->users, 1) == 1)
+        open_gate(kept->gate);
+}
+
+static void check_kept(void)
+{
+    for (long round = test_scaled(100); round > 0; round--) {
+        struct kept kept = {.group = open_group(), .gate = new_gate(), .cancel = round % 2};
+
+        atomic_init(&kept.users, 3);
+        CHECK_EQ(anysync_group_start(kept.group, &keeps_open_function,
+                         &(struct keeps_open_arguments){kept.gate}, NULL, 0, NULL, ANYSYNC_FOREVER),
+                0);
+        struct test_threads *threads = test_threads_start(3, use_kept, &kept);
+        int error = anysync_group_close(
+                kept.group, 0, round % 3 ? ANYSYNC_FOREVER : anysync_in_seconds(100));
+        CHECK(error == 0 || (error == -ECANCELED && kept.cancel));
+        CHECK_EQ(begun, ended);
+        test_threads_join(threads);
+        anysync_future_unref(kept.gate);
+    }
+}
+
+TEST(i6_stress_others_come_while_the_close_waits)
+{
+    in_worlds(PLAIN | WORKER | HERE, check_kept);
 }
 
 static void fail_somewhere(void *argument, int index)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract B3, B5, B7: errors.  (The rest of B: test_values.c.)
+ * Contract B3, B5, B7: errors.  (The rest of B: test_values.c; long and shared sentences:
+ * test_values_sentences.c.)
  *
  * Promised                                       Tested by
  *   B3  code, message, function and line from run  b3_run_gives_the_error_in_every_world

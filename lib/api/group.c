@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Groups: their children.  (The state: group.h; open and close: group_close.c.)
+ * Groups: their children.  (The state, and who may touch what: group.h; open and close:
+ * group_close.c.)
  *
  * A child is a task with a hook: the group hears of its end on the thread where it ended, after its
  * future was done.  The first failure ends the group: whoever set `ended_by` cancels the others.
  * From then on nobody joins `running`, so emptying it one by one, each cancel outside the lock,
- * reaches them all.
+ * reaches them all; the local ones hear of it on their loop.
  */
 #include "api/group.h"
 
 #include "api/run.h"
+#include "sched/quick.h"
 #include "sched/scheduler.h"
 #include "thread/fork.h"
 #include "thread/local.h"
@@ -26,25 +28,15 @@ struct asi_starter {
     bool started; /* [lock] */
 };
 
-bool asi_group_is_orphan(const struct anysync_group *group)
-{
-    return group->generation != asi_fork_generation;
-}
-
 static int orphan_fails(void)
 {
     return asi_call_fails(-EOWNERDEAD,
             "the group belongs to the process this one was forked from: open one here");
 }
 
-void asi_group_unref(struct anysync_group *group)
-{
-    if (asi_refs_drop(&group->refs))
-        asi_recycle_give(ASI_RECYCLE_RECORD, group);
-}
-
 _Static_assert(sizeof(struct asi_child) <= ASI_RECYCLE_RECORD_SIZE, "so has a child");
 
+/* With its reference to the task. */
 void asi_child_free(struct asi_child *child)
 {
     anysync_future_unref(&child->task->future);
@@ -64,10 +56,11 @@ bool asi_group_end(
     return true;
 }
 
+/* Those that are not local. */
 static void cancel_children(struct anysync_group *group)
 {
     for (;;) {
-        asi_lock_take(&group->lock);
+        asi_group_change(group);
         if (asi_list_is_empty(&group->running))
             break;
         struct asi_child *child = asi_container_of(group->running.next, struct asi_child, list);
@@ -75,27 +68,32 @@ static void cancel_children(struct anysync_group *group)
         asi_list_remove(&child->list);
         asi_list_add(&group->asked, &child->list);
         anysync_future_ref(&task->future); /* from here on the child may end and go */
-        asi_lock_give(&group->lock);
+        asi_group_unlock(group);
         asi_task_ask_cancel(task, group->reason);
         anysync_future_unref(&task->future);
     }
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
 }
 
-/* On the group's loop. */
-static void cancel_opener(struct anysync_group *group)
+/* On the group's loop: the local children, and the opener's own code.  (A cancel only makes tasks
+ * ready: none ends meanwhile.) */
+static void cancel_here(struct anysync_group *group)
 {
+    struct asi_list *node = group->locals.next;
+
+    for (; node != &group->locals; node = node->next)
+        asi_task_cancel(asi_container_of(node, struct asi_child, list)->task, group->reason);
     if (group->entered)
         anysync_scope_cancel(asi_group_scope(group), group->reason);
 }
 
-/* A later loop may get the letter: then the opener has left. */
+/* A later loop may get the letter: then all that was here has left. */
 static void deliver_cancel(struct asi_letter *letter, void *receiver)
 {
     struct anysync_group *group = asi_container_of(letter, struct anysync_group, letter);
 
     (void)receiver;
-    cancel_opener(group);
+    cancel_here(group);
     asi_group_unref(group);
 }
 
@@ -105,7 +103,7 @@ void asi_group_cut(struct anysync_group *group)
     if (!group->loop)
         return;
     if (group->loop == asi_scheduler_here()) {
-        cancel_opener(group);
+        cancel_here(group);
         return;
     }
     asi_refs_add(&group->refs);
@@ -119,9 +117,9 @@ void anysync_group_cancel(struct anysync_group *group, const char *reason)
     if (asi_group_is_orphan(group))
         return;
     asi_refs_add(&group->refs); /* its last child may end meanwhile */
-    asi_lock_take(&group->lock);
+    asi_group_change(group);
     bool first = asi_group_end(group, ASI_GROUP_CANCELLED, -ECANCELED, reason);
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     if (first)
         asi_group_cut(group);
     asi_group_unref(group);
@@ -163,14 +161,70 @@ static bool count_end(struct anysync_group *group, struct asi_child *child)
     return true;
 }
 
+/* [lock] A close that waits has to look again. */
+static void tell_closer(struct anysync_group *group)
+{
+    if (group->closer)
+        asi_party_deliver(group->closer);
+    group->closer = NULL;
+}
+
 /* [lock] One child less. */
 static void leave(struct anysync_group *group, struct asi_child *child)
 {
     asi_list_remove(&child->list);
-    if (--group->live > 0 || !group->closer)
-        return;
-    asi_party_deliver(group->closer);
-    group->closer = NULL;
+    if (--group->live == 0)
+        tell_closer(group);
+}
+
+/* The close waits for the local children alone: it has to look again.  What it waited for may go
+ * before it does, so it is in no wait from here on that others could follow. */
+static void wake_light(struct asi_scheduler *loop, struct asi_local_wait *light)
+{
+    light->woken = true;
+    light->task->local_wait = NULL;
+    loop->waits_ended++;
+    asi_quick_wake(loop, light->task);
+}
+
+/* A local child ended with a failure, or before its starter was told; or there is more to the group
+ * than local children. */
+static void local_ended_slowly(
+        struct anysync_group *group, struct asi_child *child, struct anysync_task *task, bool last)
+{
+    int status = task->future.status;
+    bool first = false;
+
+    asi_group_change(group);
+    anysync_future_ref(&task->future); /* the group's, if it has failed */
+    bool failed = count_end(group, child);
+    if (failed)
+        first = asi_group_end(group, ASI_GROUP_CHILD_FAILED, status, "a child of the group failed");
+    if (last)
+        tell_closer(group);
+    asi_group_unlock(group);
+    if (!failed)
+        asi_child_free(child);
+    if (first)
+        asi_group_cut(group);
+}
+
+static void local_ended(
+        struct anysync_group *group, struct asi_child *child, struct anysync_task *task)
+{
+    struct asi_local_wait *light = group->light;
+    bool last = --group->local_live == 0;
+
+    asi_list_unlink(&child->list);
+    if (light && (last || light->target == task))
+        wake_light(group->loop, light);
+    if (ASI_UNLIKELY(
+                task->future.status != 0 || child->starter || (last && asi_flag_get(&group->slow))))
+        local_ended_slowly(group, child, task, last);
+    else
+        asi_recycle_give(ASI_RECYCLE_RECORD, child);
+    if (ASI_UNLIKELY(last && group->left))
+        asi_group_unref(group);
 }
 
 static void child_ended(struct asi_task_hook *hook, struct anysync_task *task)
@@ -179,12 +233,16 @@ static void child_ended(struct asi_task_hook *hook, struct anysync_task *task)
     struct anysync_group *group = child->group;
     int status = task->future.status;
 
-    asi_lock_take(&group->lock);
+    if (ASI_LIKELY(child->local)) {
+        local_ended(group, child, task);
+        return;
+    }
+    asi_group_change(group);
     leave(group, child);
     bool failed = count_end(group, child);
     bool first = failed && asi_group_end(group, ASI_GROUP_CHILD_FAILED, status,
                                    "a child of the group failed");
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     if (!failed)
         asi_child_free(child); /* else the close has it, and may be over */
     if (first)
@@ -226,14 +284,6 @@ static int submit(struct anysync_group *group, struct anysync_task *task)
     return asi_call_fails(-ESHUTDOWN, "the group's loop has ended");
 }
 
-/* [lock] A close that waits has one more to wait for. */
-static void tell_closer(struct anysync_group *group)
-{
-    if (group->closer)
-        asi_party_deliver(group->closer);
-    group->closer = NULL;
-}
-
 /* [lock] CHILD joins, and goes to its loop; a job is counted only.  Counts in REFS how many
  * references of the task are left to drop if it fails. */
 static int join(struct anysync_group *group, struct asi_child *child, uint32_t *refs)
@@ -266,7 +316,7 @@ static int start_job(struct anysync_group *group, struct asi_child *child, uint3
     asi_refs_add(&group->refs);
     anysync_future_ref(&task->future);
     int error = asi_start(task);
-    asi_lock_take(&group->lock);
+    asi_group_change(group);
     if (error) {
         leave(group, child);
         --*refs;
@@ -275,7 +325,7 @@ static int start_job(struct anysync_group *group, struct asi_child *child, uint3
         asi_list_add(late ? &group->asked : &group->running, &child->list);
         tell_closer(group);
     }
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     if (late)
         asi_task_ask_cancel(task, group->reason);
     anysync_future_unref(&task->future);
@@ -283,47 +333,123 @@ static int start_job(struct anysync_group *group, struct asi_child *child, uint3
     return error;
 }
 
-/* RET_FUTURE may be NULL; STARTER may be, too, and asks for a future otherwise. */
-static int spawn(struct anysync_group *group, const struct anysync_function *function,
-        const void *argument, struct asi_starter *starter, struct anysync_future **ret_future)
+/* A child of GROUP for TASK, which is hooked; NULL, with the sentence: no memory. */
+static inline struct asi_child *child_new(struct anysync_group *group, struct anysync_task *task,
+        struct asi_starter *starter, bool local)
+{
+    struct asi_child *child = asi_recycle_take(ASI_RECYCLE_RECORD);
+
+    if (ASI_UNLIKELY(!child)) {
+        asi_call_fails(-ENOMEM, "no memory for a child of a group");
+        return NULL;
+    }
+    child->hook.ending = NULL;
+    child->hook.ended = child_ended;
+    child->group = group;
+    child->task = task;
+    child->starter = starter;
+    child->local = local;
+    if (starter)
+        starter->child = child;
+    asi_task_hook_in(task, &child->hook);
+    return child;
+}
+
+/* TASK, with REFS references, will not run; CHILD (may be NULL) was made for it. */
+static void undo(struct anysync_task *task, struct asi_child *child, uint32_t refs)
+{
+    task->hooked = false; /* it was in nobody else's hands */
+    if (child)
+        asi_recycle_give(ASI_RECYCLE_RECORD, child);
+    while (refs-- > 0)
+        anysync_future_unref(&task->future);
+}
+
+/* FUNCTION is blocking, or the caller is not on the group's loop. */
+static __attribute__((noinline)) int spawn_elsewhere(struct anysync_group *group,
+        const struct anysync_function *function, const void *argument, struct asi_starter *starter,
+        struct anysync_future **ret_future)
 {
     uint32_t refs = 2u + (ret_future ? 1u : 0u); /* the loop's, the child's */
-
-    if (asi_group_is_orphan(group))
-        return orphan_fails();
     struct anysync_task *task = asi_task_make(function, argument, refs);
+
     if (!task)
         return -ENOMEM;
     bool is_job = task->future.is_job; /* once it has begun, the task may be gone */
-    struct asi_child *child = asi_recycle_take(ASI_RECYCLE_RECORD);
-    int error = child ? 0 : asi_call_fails(-ENOMEM, "no memory for a child of a group");
-    if (child) {
-        *child = (struct asi_child){
-                .hook = {.ended = child_ended}, .group = group, .task = task, .starter = starter};
-        asi_list_init(&child->list);
-        asi_task_hook_in(task, &child->hook);
-        if (starter)
-            starter->child = child;
-        asi_refs_add(&group->refs);
-        asi_lock_take(&group->lock);
-        error = join(group, child, &refs);
-        asi_lock_give(&group->lock);
-        if (!error && is_job)
-            error = start_job(group, child, &refs);
+    struct asi_child *child = child_new(group, task, starter, false);
+    if (!child) {
+        undo(task, NULL, refs);
+        return -ENOMEM;
     }
-    if (!error) {
-        if (ret_future)
-            *ret_future = &task->future;
-        return 0;
-    }
-    if (child) {
-        task->hooked = false; /* it was in nobody else's hands */
-        asi_recycle_give(ASI_RECYCLE_RECORD, child);
+    asi_list_init(&child->list);
+    asi_refs_add(&group->refs);
+    asi_group_change(group);
+    int error = join(group, child, &refs);
+    asi_group_unlock(group);
+    if (!error && is_job)
+        error = start_job(group, child, &refs);
+    if (error) {
+        undo(task, child, refs);
         asi_group_unref(group);
+        return error;
     }
-    while (refs-- > 0)
-        anysync_future_unref(&task->future);
+    if (ret_future)
+        *ret_future = &task->future;
+    return 0;
+}
+
+/* On the loop of GROUP, which is not as simple as it could be: whether it takes a child. */
+static int look_before_spawn(struct anysync_group *group)
+{
+    asi_group_lock(group);
+    int error = check_open(group);
+    if (!error)
+        tell_closer(group);
+    asi_group_unlock(group);
     return error;
+}
+
+/* On HERE, the loop of GROUP: a local child. */
+static inline __attribute__((always_inline)) int spawn_here(struct anysync_group *group,
+        struct asi_scheduler *here, const struct anysync_function *function, const void *argument,
+        struct asi_starter *starter, struct anysync_future **ret_future)
+{
+    uint32_t refs = ret_future ? 2 : 1; /* the loop's */
+    int error = ASI_UNLIKELY(asi_flag_get(&group->slow)) ? look_before_spawn(group) : 0;
+
+    if (error)
+        return error;
+    struct anysync_task *task = asi_task_make(function, argument, refs);
+    if (!task)
+        return -ENOMEM;
+    struct asi_child *child = child_new(group, task, starter, true);
+    if (!child) {
+        undo(task, NULL, refs);
+        return -ENOMEM;
+    }
+    asi_list_add(&group->locals, &child->list);
+    group->local_live++;
+    if (ASI_UNLIKELY(group->light))
+        wake_light(here, group->light);
+    task->scheduler = here;
+    asi_scheduler_add(here, task);
+    if (ret_future)
+        *ret_future = &task->future;
+    return 0;
+}
+
+/* RET_FUTURE may be NULL; STARTER may be, too, and asks for a future otherwise. */
+static inline int spawn(struct anysync_group *group, const struct anysync_function *function,
+        const void *argument, struct asi_starter *starter, struct anysync_future **ret_future)
+{
+    struct asi_scheduler *here = asi_scheduler_here();
+
+    if (asi_group_is_orphan(group))
+        return orphan_fails();
+    if (ASI_LIKELY(here && here == group->loop && function->kind != ANYSYNC_KIND_BLOCKING &&
+                   here->generation == asi_fork_generation))
+        return spawn_here(group, here, function, argument, starter, ret_future);
+    return spawn_elsewhere(group, function, argument, starter, ret_future);
 }
 
 int anysync_group_spawn(struct anysync_group *group, const struct anysync_function *function,
@@ -339,11 +465,11 @@ int anysync_group_spawn(struct anysync_group *group, const struct anysync_functi
 static int judge_start(struct anysync_group *group, struct asi_starter *starter,
         struct anysync_task *task, int error)
 {
-    asi_lock_take(&group->lock);
+    asi_group_lock(group);
     bool gave_up = starter->child;
     if (gave_up)
         starter->child->starter = NULL;
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     if (starter->started)
         return 0;
     if (!gave_up && task->future.status < 0)
@@ -410,7 +536,7 @@ int anysync_started(const void *value, size_t size)
 
     if (!child || asi_group_is_orphan(child->group))
         return result;
-    asi_lock_take(&child->group->lock);
+    asi_group_lock(child->group);
     struct asi_starter *starter = child->starter;
     if (starter && starter->value && starter->size != size) {
         result = asi_call_fails(-EINVAL, "the starter of task \"%s\" waits for %zu bytes, not %zu",
@@ -422,6 +548,6 @@ int anysync_started(const void *value, size_t size)
         starter->started = true;
         release_starter(child);
     }
-    asi_lock_give(&child->group->lock);
+    asi_group_unlock(child->group);
     return result;
 }

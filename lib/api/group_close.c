@@ -6,6 +6,10 @@
  * deadline only end the group; then it waits on, and the second time they are not heard, but that
  * after the deadline the grace time is all there is.
  *
+ * As long as there are local children alone, and nothing has gone wrong, the close waits as for a
+ * task of its loop (close_lightly()): its edge, if it needs one, leads to the only child.  Else,
+ * and for several children that only tasks can keep, it waits as a party, in a published edge.
+ *
  * The result is what ended the group, with the failures that it did not report itself listed
  * behind it: in order of time, the opener's own among the children's.
  */
@@ -51,6 +55,15 @@ static void move_list(struct asi_list *from, struct asi_list *to)
     }
 }
 
+/* The opener is through with GROUP. */
+static void let_go(struct anysync_group *group)
+{
+    if (group->local_live > 0)
+        group->left = true; /* the last of them drops the reference */
+    else
+        asi_group_unref(group);
+}
+
 /* The opener's task has gone without a close. */
 static void left_behind(struct asi_scope *scope)
 {
@@ -58,16 +71,33 @@ static void left_behind(struct asi_scope *scope)
     struct asi_list failed;
 
     group->entered = false;
-    asi_lock_take(&group->lock);
+    asi_group_change(group);
     group->closed = true;
     move_list(&group->failed, &failed);
     bool first = asi_group_end(
             group, ASI_GROUP_CANCELLED, -ECANCELED, "the task that opened the group has gone");
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     free_failed(&failed);
     if (first)
         asi_group_cut(group);
-    asi_group_unref(group);
+    let_go(group);
+}
+
+/* All that is under the lock. */
+static void init_locked(struct anysync_group *group)
+{
+    group->lock = (struct asi_lock)ASI_LOCK_INIT;
+    group->closed = false;
+    group->ended_by = ASI_GROUP_GOES_ON;
+    group->code = 0;
+    group->reason = NULL;
+    group->live = 0;
+    group->failures = 0;
+    group->cut = 0;
+    group->closer = NULL;
+    asi_list_init(&group->running);
+    asi_list_init(&group->asked);
+    asi_list_init(&group->failed);
 }
 
 int anysync_group_open(struct anysync_group **ret_group)
@@ -81,14 +111,19 @@ int anysync_group_open(struct anysync_group **ret_group)
     struct anysync_group *group = asi_recycle_take(ASI_RECYCLE_RECORD);
     if (!group)
         return asi_call_fails(-ENOMEM, "no memory for a group");
-    *group = (struct anysync_group){.lock = ASI_LOCK_INIT, .generation = asi_fork_generation};
     asi_refs_init(&group->refs, 1);
-    asi_list_init(&group->running);
-    asi_list_init(&group->asked);
-    asi_list_init(&group->failed);
+    asi_flag_init(&group->slow);
+    group->generation = asi_fork_generation;
+    group->loop = NULL;
+    group->light = NULL;
+    group->local_live = 0;
+    group->entered = false;
+    group->left = false;
+    asi_list_init(&group->locals);
+    init_locked(group);
     if (world == ASI_WORLD_TASK) {
         group->loop = asi_scheduler_here();
-        anysync_scope_enter(asi_group_scope(group), ANYSYNC_FOREVER);
+        asi_scope_push(&group->scope, group->loop->current, ANYSYNC_FOREVER);
         group->scope.left_behind = left_behind;
         group->entered = true;
     }
@@ -110,20 +145,31 @@ static bool is_passed_on(const struct asi_child *child, const struct own *own)
     return own->error && child->task->future.error == own->error;
 }
 
-/* The opener leaves its scope, and says how it ended. */
+static inline void leave_scope(struct anysync_group *group, int error)
+{
+    struct asi_scope *scope = &group->scope;
+
+    if (!group->entered)
+        return;
+    group->entered = false;
+    if (ASI_LIKELY(error == 0 && !scope->cancelled &&
+                   asi_scope_innermost(group->loop->current) == scope))
+        asi_scope_set_innermost(scope->task, scope->outer); /* what is heard stays the same */
+    else
+        (void)asi_scope_pop(scope, group->loop->current, error);
+}
+
+/* The opener leaves its scope with a failure, and says how it ended. */
 static struct own leave_code(struct anysync_group *group, int error)
 {
     struct own own = {NULL, error, 0};
     struct asi_slot slot = asi_slot();
     bool first = false;
 
-    if (error && *slot.error && *slot.code == error)
+    if (*slot.error && *slot.code == error)
         own.error = asi_error_ref(*slot.error);
-    if (group->entered) {
-        group->entered = false;
-        (void)anysync_scope_exit(asi_group_scope(group), error);
-    }
-    asi_lock_take(&group->lock);
+    leave_scope(group, error);
+    asi_group_change(group);
     own.after = group->failures;
     if (error == -ECANCELED && group->ended_by != ASI_GROUP_GOES_ON)
         own.code = 0; /* it was cut */
@@ -135,7 +181,7 @@ static struct own leave_code(struct anysync_group *group, int error)
         first = asi_group_end(group, ASI_GROUP_OPENER_FAILED, error,
                 error == -ECANCELED ? "the group's opener was cancelled"
                                     : "the group's opener failed");
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     if (first)
         asi_group_cut(group);
     if (!own.code)
@@ -145,12 +191,46 @@ static struct own leave_code(struct anysync_group *group, int error)
 
 /* --- the wait --------------------------------------------------------------------------------- */
 
+/* Whether TASK, of this loop, waits in an edge, so that to wait for it may close a cycle. */
+static bool is_in_edge(const struct anysync_task *task)
+{
+    return task->state == ASI_TASK_SUSPENDED && task->local_wait;
+}
+
+/*
+ * Wait for local children alone.  Returns true: all have ended, and there is nothing to say.
+ * False: it takes more than that; RET_ERROR is 0 then, or how the wait ended.
+ */
+static bool close_lightly(struct anysync_group *group, anysync_time deadline, int *ret_error)
+{
+    struct anysync_task *self = group->loop->current;
+    bool limited = deadline != ANYSYNC_FOREVER ||
+                   (self->scoped && asi_scope_limit(ANYSYNC_FOREVER) != ANYSYNC_FOREVER);
+
+    *ret_error = 0;
+    while (!asi_flag_get(&group->slow)) {
+        if (group->local_live == 0)
+            return true;
+        struct asi_child *child = asi_container_of(group->locals.next, struct asi_child, list);
+        struct asi_local_wait wait = {.task = self, .target = child->task};
+        if (*ret_error || (!limited && (group->local_live > 1 || is_in_edge(child->task))))
+            return false;
+        group->light = &wait;
+        if (ASI_LIKELY(!limited && !self->cancelled))
+            *ret_error = asi_wait_in_edge(self, &wait) ? 0 : -ECANCELED;
+        else
+            *ret_error = asi_wait_local_for(&wait, &wait.woken, deadline);
+        group->light = NULL;
+    }
+    return false;
+}
+
 static bool is_empty(struct anysync_group *group, struct asi_party *closer)
 {
-    asi_lock_take(&group->lock);
-    bool empty = group->live == 0;
+    asi_group_change(group);
+    bool empty = group->live == 0 && group->local_live == 0;
     group->closer = empty ? NULL : closer;
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     return empty;
 }
 
@@ -158,18 +238,18 @@ static bool is_empty(struct anysync_group *group, struct asi_party *closer)
  * of a deadlock, when there is no memory. */
 static struct anysync_future **take_living(struct anysync_group *group, size_t *ret_count)
 {
-    struct asi_list *lists[] = {&group->running, &group->asked};
+    struct asi_list *lists[] = {&group->locals, &group->running, &group->asked};
     struct anysync_future **futures;
 
     *ret_count = 0;
-    asi_lock_take(&group->lock);
-    futures = asi_allocate((group->live + 1) * sizeof(futures[0]));
-    for (int i = 0; i < 2 && futures; i++) {
+    asi_group_lock(group);
+    futures = asi_allocate((group->local_live + group->live + 1) * sizeof(futures[0]));
+    for (int i = 0; i < 3 && futures; i++) {
         for (struct asi_list *node = lists[i]->next; node != lists[i]; node = node->next)
             futures[(*ret_count)++] = anysync_future_ref(
                     &asi_container_of(node, struct asi_child, list)->task->future);
     }
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     return futures;
 }
 
@@ -203,9 +283,9 @@ static ASI_REAL_FRAME int wait_once(
 static void end_and_cut(
         struct anysync_group *group, enum asi_group_ending how, int code, const char *reason)
 {
-    asi_lock_take(&group->lock);
+    asi_group_change(group);
     bool first = asi_group_end(group, how, code, reason);
-    asi_lock_give(&group->lock);
+    asi_group_unlock(group);
     if (first)
         asi_group_cut(group);
 }
@@ -217,20 +297,21 @@ static void note_deadlock(struct anysync_group *group, struct own *own)
     if (own->code == 0) {
         own->code = -EDEADLK;
         own->error = asi_error_ref(*asi_slot().error);
-        asi_lock_take(&group->lock);
+        asi_group_lock(group);
         own->after = group->failures;
-        asi_lock_give(&group->lock);
+        asi_group_unlock(group);
     }
     end_and_cut(group, ASI_GROUP_OPENER_FAILED, -EDEADLK, "its close could never end");
 }
 
-static void wait_for_children(struct anysync_group *group, anysync_time deadline, struct own *own)
+/* ERROR: how a first wait ended, or 0. */
+static void wait_for_children(
+        struct anysync_group *group, anysync_time deadline, int error, struct own *own)
 {
     bool cancellable = true, grace = false;
     anysync_time until = deadline;
 
-    for (;;) {
-        int error = wait_once(group, until, cancellable);
+    for (;; error = wait_once(group, until, cancellable)) {
         if (error == ANYSYNC_DONE || (error == -ETIMEDOUT && grace))
             return;
         if (error == 0)
@@ -340,33 +421,48 @@ static int conclude(struct anysync_group *group, struct asi_list *failed, size_t
     return code;
 }
 
-int anysync_group_close(struct anysync_group *group, int error, anysync_time deadline)
+/* ERROR: how the opener's own code ended; WAITED: how a first wait did, or 0. */
+static __attribute__((noinline)) int close_slowly(
+        struct anysync_group *group, int error, anysync_time deadline, int waited, struct own *own)
 {
     struct asi_list failed;
 
+    wait_for_children(group, deadline, waited, own);
+    asi_group_change(group);
+    group->closed = true;
+    size_t abandoned = group->live + group->local_live;
+    move_list(&group->failed, &failed);
+    asi_group_unlock(group);
+    int status = conclude(group, &failed, abandoned, own, error == -ECANCELED);
+    free_failed(&failed);
+    let_go(group);
+    return status;
+}
+
+int anysync_group_close(struct anysync_group *group, int error, anysync_time deadline)
+{
     ASI_ASSERT(error <= 0, "a group was closed with a code that is positive");
     ASI_ASSERT(
             asi_world() != ASI_WORLD_CALLBACK && !group->loop == (asi_world() == ASI_WORLD_THREAD),
             "a group is closed by the task that opened it, or outside tasks if it was opened "
             "there");
     if (asi_group_is_orphan(group)) {
-        if (group->entered)
-            (void)anysync_scope_exit(asi_group_scope(group), 0);
-        asi_group_unref(group); /* its lock may be held by a thread that is not here */
+        leave_scope(group, 0);
+        let_go(group); /* its lock may be held by a thread that is not here */
         return asi_call_fails(
                 -EOWNERDEAD, "the group belongs to the process this one was forked from");
     }
-    struct own own = leave_code(group, error);
-    wait_for_children(group, deadline, &own);
-    asi_lock_take(&group->lock);
-    group->closed = true;
-    size_t abandoned = group->live;
-    move_list(&group->failed, &failed);
-    asi_lock_give(&group->lock);
-    int status = conclude(group, &failed, abandoned, &own, error == -ECANCELED);
-    free_failed(&failed);
-    asi_group_unref(group);
-    return status;
+    struct own own = {NULL, 0, 0};
+    int waited = 0;
+    if (error)
+        own = leave_code(group, error);
+    else
+        leave_scope(group, 0);
+    if (group->loop && deadline != ANYSYNC_POLL && close_lightly(group, deadline, &waited)) {
+        asi_group_unref(group);
+        return 0;
+    }
+    return close_slowly(group, error, deadline, waited, &own);
 }
 
 /* --- slots ------------------------------------------------------------------------------------ */

@@ -116,8 +116,7 @@ static struct asi_error *object_of(int error)
 static int add_cause(int status, int error, struct asi_error *body)
 {
     struct asi_slot slot = asi_slot();
-    bool same = status == error && body && *slot.error &&
-                strcmp((*slot.error)->message, body->message) == 0;
+    bool same = status == error && body && *slot.error && asi_error_says_same(*slot.error, body);
 
     if (status < 0 && !same && *slot.code == status)
         *slot.error = asi_error_add_cause(*slot.error, body);

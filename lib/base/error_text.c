@@ -13,9 +13,9 @@ static const struct word {
     const char *name;
     const char *text;
 } words[] = {
+        {-ECANCELED, "-ECANCELED", "the task was cancelled"}, /* asked for most often */
         {0, "0", "nothing failed"},
         {ANYSYNC_DONE, "ANYSYNC_DONE", "nothing was left to do"},
-        {-ECANCELED, "-ECANCELED", "the task was cancelled"},
         {-ETIMEDOUT, "-ETIMEDOUT", "the deadline passed"},
         {-EAGAIN, "-EAGAIN", "not ready yet, or the system is short of something; try again"},
         {-EALREADY, "-EALREADY", "used before, and can be used once only"},

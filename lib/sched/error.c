@@ -2,8 +2,11 @@
 /*
  * Error objects and slots.
  *
- * The hook for uncollected errors is the one piece of shared state: a pair of words under a lock,
- * read only when an error is about to be reported.
+ * THE LOCK  is for the hook for uncollected errors, and for the sentences of cancels.  An object is
+ *   constant while it is shared, but for one thing: who shows it to a user first, on whatever
+ *   thread, adds the reason of the cancel (tell()).  So of an object that is `late` message, reason
+ *   and the second piece are read and copied under the lock; once a user has it there is no reason
+ *   left, and it is constant indeed.
  */
 #include "sched/error.h"
 
@@ -14,32 +17,114 @@
 #include "thread/lock.h"
 
 #include <anysync/cancel.h>
+#include <anysync/task.h>
 
 #include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-static struct asi_lock hook_lock = ASI_LOCK_INIT;
-static anysync_error_hook_fn *hook; /* [hook_lock] */
-static void *hook_context;          /* [hook_lock] */
+static struct asi_lock lock = ASI_LOCK_INIT;
+static anysync_error_hook_fn *hook; /* [lock] */
+static void *hook_context;          /* [lock] */
 
-struct asi_error *asi_error_new_list(
-        int code, enum anysync_origin origin, const char *format, va_list values)
+/* What users see, as what it is. */
+static struct asi_error *error_of(const struct anysync_error *shown)
 {
-    struct asi_error *error = asi_allocate(sizeof(*error));
+    return (struct asi_error *)(void *)(uintptr_t)shown;
+}
+
+/* --- text ------------------------------------------------------------------------------------- */
+
+/* Whether ERROR, which is nobody else's, has its second piece, or gets it. */
+static bool have_more(struct asi_error *error)
+{
+    if (!error->more)
+        error->more = asi_allocate(sizeof(*error->more));
+    return error->more;
+}
+
+/* The message of ERROR becomes what FORMAT and VALUES say; without memory a piece of it. */
+static void write_text(struct asi_error *error, const char *format, va_list values)
+{
+    va_list again;
+
+    va_copy(again, values);
+    error->shown.message = error->text;
+    if (vsnprintf(error->text, sizeof(error->text), format, values) >= (int)sizeof(error->text) &&
+            have_more(error)) {
+        vsnprintf(error->more->message, sizeof(error->more->message), format, again);
+        error->shown.message = error->more->message;
+    }
+    va_end(again);
+}
+
+/* The same. */
+static void set_text(struct asi_error *error, const char *format, ...) ANYSYNC_PRINTF(2, 3);
+
+static void set_text(struct asi_error *error, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    write_text(error, format, values);
+    va_end(values);
+}
+
+/* [lock, if it is shared] Put the reason of a cancel into the message.  Of late ones that is the
+ * code's until then. */
+static void tell(struct asi_error *error)
+{
+    const char *reason = error->reason;
+
+    error->reason = NULL;
+    if (reason)
+        set_text(error, "%s: %s", error->shown.message, reason);
+}
+
+/* Somebody may look at ERROR and all that hangs on it from here on. */
+static void tell_all(const struct anysync_error *shown)
+{
+    for (; shown; shown = shown->next) {
+        if (error_of(shown)->late) {
+            asi_lock_take(&lock);
+            tell(error_of(shown));
+            asi_lock_give(&lock);
+        }
+        tell_all(shown->cause);
+    }
+}
+
+/* --- objects ---------------------------------------------------------------------------------- */
+
+/* An error with the code's sentence. */
+static inline struct asi_error *new_plain(int code, enum anysync_origin origin)
+{
+    struct asi_error *error = asi_recycle_take(ASI_RECYCLE_RECORD);
 
     if (!error)
         return NULL;
     asi_refs_init(&error->refs, 1);
-    error->cause = NULL;
-    error->next = NULL;
     error->frame_count = 0;
-    error->shown = (struct anysync_error){
-            .code = code, .origin = origin, .message = error->message, .function = "", .file = ""};
-    if (format)
-        vsnprintf(error->message, sizeof(error->message), format, values);
-    else
-        snprintf(error->message, sizeof(error->message), "%s", anysync_error_text(code));
+    error->late = false;
+    error->reason = NULL;
+    error->more = NULL;
+    error->shown = (struct anysync_error){.code = code,
+            .origin = origin,
+            .message = anysync_error_text(code),
+            .function = "",
+            .file = ""};
+    return error;
+}
+
+struct asi_error *asi_error_new_list(
+        int code, enum anysync_origin origin, const char *format, va_list values)
+{
+    struct asi_error *error = new_plain(code, origin);
+
+    if (error && format)
+        write_text(error, format, values);
     return error;
 }
 
@@ -47,6 +132,8 @@ struct asi_error *asi_error_new(int code, enum anysync_origin origin, const char
 {
     va_list values;
 
+    if (!format)
+        return new_plain(code, origin);
     va_start(values, format);
     struct asi_error *error = asi_error_new_list(code, origin, format, values);
     va_end(values);
@@ -60,52 +147,105 @@ struct asi_error *asi_error_ref(struct asi_error *error)
     return error;
 }
 
-struct asi_error *asi_error_unref(struct asi_error *error)
+void asi_error_free(struct asi_error *error)
 {
-    while (error && asi_refs_drop(&error->refs)) {
-        struct asi_error *next = error->next;
-        asi_error_unref(error->cause); /* a cause of a cause of a cause: as deep as users nest */
-        asi_free(error);
+    do {
+        struct asi_error *next = error_of(error->shown.next);
+        if (error->shown.cause) /* a cause of a cause of a cause: as deep as users nest */
+            asi_error_unref(error_of(error->shown.cause));
+        if (error->more)
+            asi_free(error->more);
+        asi_recycle_give(ASI_RECYCLE_RECORD, error);
         error = next;
-    }
-    return NULL;
+    } while (error && asi_refs_drop(&error->refs));
 }
 
-/* Make *ERROR one that nobody else holds, so that it may be changed: perhaps a copy.  False: there
- * is no memory for one. */
-static bool make_own(struct asi_error **error)
+/* POINTER, into COPY if it was into FROM, and into COPY's second piece if it was into FROM's. */
+static const char *moved(
+        const char *pointer, const struct asi_error *from, const struct asi_error *copy)
+{
+    uintptr_t at = (uintptr_t)pointer - (uintptr_t)from;
+    uintptr_t at_more = (uintptr_t)pointer - (uintptr_t)from->more;
+
+    if (at < sizeof(*from))
+        return (const char *)copy + at;
+    if (from->more && at_more < sizeof(*from->more))
+        return (const char *)copy->more + at_more;
+    return pointer;
+}
+
+static struct asi_error_frame *frame_at(struct asi_error *error, int index)
+{
+    return index == 0 ? &error->first : &error->more->frames[index - 1];
+}
+
+/* Have the frames of ERROR point to one another. */
+static void link_frames(struct asi_error *error)
+{
+    for (int i = 0; i < error->frame_count; i++) {
+        struct asi_error_frame *each = frame_at(error, i);
+        each->shown.thread = each->thread;
+        each->shown.outer = i + 1 < error->frame_count ? &frame_at(error, i + 1)->shown : NULL;
+    }
+    error->shown.frames = error->frame_count > 0 ? &error->first.shown : NULL;
+}
+
+/* [lock, if it is late] COPY becomes like FROM, with a reference of its own.  False: there is no
+ * memory. */
+static bool copy_all(struct asi_error *copy, const struct asi_error *from)
+{
+    memcpy(copy, from, offsetof(struct asi_error, refs));
+    memcpy(&copy->frame_count, &from->frame_count,
+            sizeof(*copy) - offsetof(struct asi_error, frame_count));
+    asi_refs_init(&copy->refs, 1);
+    if (from->more) {
+        copy->more = asi_allocate(sizeof(*copy->more));
+        if (!copy->more)
+            return false;
+        memcpy(copy->more, from->more, sizeof(*copy->more));
+    }
+    copy->shown.message = moved(from->shown.message, from, copy);
+    copy->shown.function = moved(from->shown.function, from, copy);
+    link_frames(copy);
+    return true;
+}
+
+/* *ERROR, which others hold too, becomes a copy. */
+static bool copy_to_own(struct asi_error **error)
 {
     struct asi_error *from = *error;
-
-    if (asi_refs_is_one(&from->refs))
-        return true;
-    struct asi_error *copy = asi_allocate(sizeof(*copy));
+    struct asi_error *copy = asi_recycle_take(ASI_RECYCLE_RECORD);
     if (!copy)
         return false;
-    memcpy(copy, from, offsetof(struct asi_error, refs));
-    asi_refs_init(&copy->refs, 1);
-    copy->shown.message = copy->message;
-    if (from->shown.function == from->function)
-        copy->shown.function = copy->function;
-    for (int i = 0; i < copy->frame_count; i++) {
-        copy->frames[i].thread = copy->threads[i];
-        copy->frames[i].outer = i + 1 < copy->frame_count ? &copy->frames[i + 1] : NULL;
+    if (from->late)
+        asi_lock_take(&lock);
+    bool copied = copy_all(copy, from);
+    if (from->late)
+        asi_lock_give(&lock);
+    if (!copied) {
+        asi_recycle_give(ASI_RECYCLE_RECORD, copy);
+        return false;
     }
-    copy->shown.frames = copy->frame_count ? copy->frames : NULL;
-    asi_error_ref(copy->cause);
-    asi_error_ref(copy->next);
+    asi_error_ref(error_of(copy->shown.cause));
+    asi_error_ref(error_of(copy->shown.next));
     asi_error_unref(from);
     *error = copy;
     return true;
 }
 
+/* Make *ERROR one that nobody else holds, so that it may be changed.  False: there is no memory for
+ * a copy. */
+static inline bool make_own(struct asi_error **error)
+{
+    return asi_refs_is_one(&(*error)->refs) || copy_to_own(error);
+}
+
 struct asi_error *asi_error_add_cause(struct asi_error *error, struct asi_error *cause)
 {
-    if (!error || !cause || error->cause || !make_own(&error)) {
+    if (!error || !cause || error->shown.cause || !make_own(&error)) {
         asi_error_unref(cause);
         return error;
     }
-    error->cause = cause;
     error->shown.cause = &cause->shown;
     return error;
 }
@@ -120,38 +260,72 @@ struct asi_error *asi_error_add_next(struct asi_error *error, struct asi_error *
         asi_error_unref(next);
         return error;
     }
-    for (last = error; last->next; last = last->next)
+    for (last = error; last->shown.next; last = error_of(last->shown.next))
         ; /* those that were added are nobody else's either */
-    last->next = next;
     last->shown.next = &next->shown;
     return error;
 }
 
 struct asi_error *asi_error_add_text(struct asi_error *error, const char *format, ...)
 {
+    char message[ASI_MESSAGE_SIZE];
     va_list values;
 
     if (!error || !make_own(&error))
         return error;
-    size_t length = strlen(error->message);
+    tell(error);
+    int length = snprintf(message, sizeof(message), "%s", error->shown.message);
     va_start(values, format);
-    vsnprintf(error->message + length, sizeof(error->message) - length, format, values);
+    vsnprintf(message + length, sizeof(message) - (size_t)length, format, values);
     va_end(values);
+    set_text(error, "%s", message);
     return error;
 }
 
-struct asi_error *asi_error_add_frame(struct asi_error *error, const struct anysync_frame *frame)
+bool asi_error_says_same(struct asi_error *one, struct asi_error *other)
 {
-    if (error->frame_count == ASI_MOST_FRAMES || !make_own(&error))
-        return error; /* one frame less in the chain */
-    int last = error->frame_count++;
-    error->frames[last] = *frame;
-    snprintf(error->threads[last], sizeof(error->threads[last]), "%s", frame->thread);
-    error->frames[last].thread = error->threads[last];
-    error->frames[last].outer = NULL;
-    if (last > 0)
-        error->frames[last - 1].outer = &error->frames[last];
-    error->shown.frames = error->frames;
+    tell_all(&one->shown);
+    tell_all(&other->shown);
+    return strcmp(one->shown.message, other->shown.message) == 0;
+}
+
+/* ERROR, which is nobody else's, came through a task of FUNCTION. */
+static void add_frame(
+        struct asi_error *error, const struct anysync_function *function, const char *thread)
+{
+    struct asi_error_frame *last = &error->first;
+    size_t i = 0;
+
+    if (error->frame_count == 0) {
+        error->shown.frames = &last->shown;
+    } else {
+        if (error->frame_count == ASI_MOST_FRAMES || !have_more(error))
+            return; /* one frame less in the chain */
+        last = frame_at(error, error->frame_count);
+        frame_at(error, error->frame_count - 1)->shown.outer = &last->shown;
+    }
+    error->frame_count++;
+    last->shown = (struct anysync_frame){.function = function->name,
+            .file = function->file,
+            .line = function->line,
+            .thread = last->thread};
+    for (; thread[i] && i + 1 < sizeof(last->thread); i++)
+        last->thread[i] = thread[i];
+    last->thread[i] = '\0';
+}
+
+struct asi_error *asi_error_of_task(
+        struct asi_error *error, const struct anysync_function *function, const char *thread)
+{
+    if (!make_own(&error))
+        return error;
+    add_frame(error, function, thread);
+    error->shown.origin = ANYSYNC_ORIGIN_TASK;
+    if (!error->shown.function[0]) {
+        error->shown.function = function->name;
+        error->shown.file = function->file;
+        error->shown.line = function->line;
+    }
     return error;
 }
 
@@ -171,12 +345,12 @@ void asi_error_prepare(void)
 
 void asi_error_before_fork(void)
 {
-    asi_lock_take(&hook_lock);
+    asi_lock_take(&lock);
 }
 
 void asi_error_after_fork(void)
 {
-    asi_lock_give(&hook_lock);
+    asi_lock_give(&lock);
 }
 
 struct asi_slot asi_slot(void)
@@ -203,14 +377,25 @@ void asi_slot_put(struct asi_slot slot, int code, struct asi_error *error)
     asi_error_unref(before);
 }
 
+/* The caller was cancelled. */
+static int cancel_fails(void)
+{
+    struct asi_error *error = new_plain(-ECANCELED, ANYSYNC_ORIGIN_CALL);
+
+    if (error) {
+        error->reason = anysync_cancel_reason();
+        error->late = error->reason;
+    }
+    asi_slot_put(asi_slot(), -ECANCELED, error);
+    return -ECANCELED;
+}
+
 int asi_call_fails(int code, const char *format, ...)
 {
     va_list values;
 
     if (!format && code == -ECANCELED)
-        return asi_call_fails(code, "%s%s%s", anysync_error_text(code),
-                anysync_cancel_reason() ? ": " : "",
-                anysync_cancel_reason() ? anysync_cancel_reason() : "");
+        return cancel_fails();
     va_start(values, format);
     asi_slot_put(asi_slot(), code, asi_error_new_list(code, ANYSYNC_ORIGIN_CALL, format, values));
     va_end(values);
@@ -226,11 +411,11 @@ static void show_function(struct asi_error *error, const char *function)
 
     error->shown.function = function;
     if (length < sizeof(suffix) || strcmp(function + shown, suffix) != 0 ||
-            shown >= sizeof(error->function))
+            shown >= ASI_FUNCTION_NAME_SIZE || !have_more(error))
         return;
-    memcpy(error->function, function, shown);
-    error->function[shown] = '\0';
-    error->shown.function = error->function;
+    memcpy(error->more->function, function, shown);
+    error->more->function[shown] = '\0';
+    error->shown.function = error->more->function;
 }
 
 int anysync_fail_at(
@@ -257,8 +442,10 @@ const struct anysync_error *anysync_last_error(void)
     struct asi_slot slot = asi_slot();
     int code = *slot.code;
 
-    if (*slot.error)
+    if (*slot.error) {
+        tell_all(&(*slot.error)->shown);
         return &(*slot.error)->shown;
+    }
     plain = (struct anysync_error){.code = code,
             .origin = code ? ANYSYNC_ORIGIN_CALL : ANYSYNC_ORIGIN_NONE,
             .message = code ? anysync_error_text(code) : "",
@@ -324,10 +511,10 @@ size_t anysync_error_format(const struct anysync_error *error, char *buffer, siz
 
 void anysync_set_error_hook(anysync_error_hook_fn *new_hook, void *context)
 {
-    asi_lock_take(&hook_lock);
+    asi_lock_take(&lock);
     hook = new_hook;
     hook_context = context;
-    asi_lock_give(&hook_lock);
+    asi_lock_give(&lock);
 }
 
 void asi_error_report(
@@ -341,10 +528,11 @@ void asi_error_report(
             .line = line};
     const struct anysync_error *shown = error ? &error->shown : &plain;
 
-    asi_lock_take(&hook_lock);
+    tell_all(shown == &plain ? NULL : shown);
+    asi_lock_take(&lock);
     anysync_error_hook_fn *call = hook;
     void *context = hook_context;
-    asi_lock_give(&hook_lock);
+    asi_lock_give(&lock);
     if (call)
         call(task, shown, context);
     else

@@ -16,8 +16,8 @@
 
 #include <errno.h>
 
-_Static_assert(
-        sizeof(struct asi_scope) <= sizeof(struct anysync_scope), "a scope has outgrown its room");
+_Static_assert(sizeof(struct asi_timed_scope) <= sizeof(struct anysync_scope),
+        "a scope has outgrown its room");
 
 static struct anysync_task *running_task(void)
 {
@@ -27,21 +27,9 @@ static struct anysync_task *running_task(void)
 }
 
 /* The innermost scope here; TASK NULL: of this thread. */
-static struct asi_scope *innermost(struct anysync_task *task)
+static inline struct asi_scope *innermost(struct anysync_task *task)
 {
-    if (task)
-        return task->scoped ? task->scope : NULL;
-    return asi_local.scope;
-}
-
-static void set_innermost(struct anysync_task *task, struct asi_scope *scope)
-{
-    if (!task) {
-        asi_local.scope = scope;
-        return;
-    }
-    task->scoped = scope;
-    task->scope = scope;
+    return asi_scope_innermost(task);
 }
 
 static bool is_over(const struct asi_scope *scope)
@@ -78,33 +66,39 @@ void asi_scope_update(struct anysync_task *task)
     }
 }
 
-static void on_deadline(struct asi_timer *timer)
+static inline struct asi_timer *timer_of(struct asi_scope *scope)
 {
-    struct asi_scope *scope = asi_container_of(timer, struct asi_scope, timer);
-
-    scope->expired = true;
-    asi_scope_update(scope->task);
+    return &asi_container_of(scope, struct asi_timed_scope, scope)->timer;
 }
 
-static void enter(struct anysync_scope *scope, anysync_time deadline, bool shield)
+static void on_deadline(struct asi_timer *timer)
+{
+    struct asi_timed_scope *self = asi_container_of(timer, struct asi_timed_scope, timer);
+
+    self->scope.expired = true;
+    asi_scope_update(self->scope.task);
+}
+
+static inline __attribute__((always_inline)) void enter(
+        struct anysync_scope *scope, anysync_time deadline, bool shield)
 {
     struct asi_scope *self = asi_scope_of(scope);
     struct asi_scheduler *scheduler = asi_scheduler_here();
-    struct anysync_task *task = running_task();
+    struct anysync_task *task = scheduler ? scheduler->current : NULL;
+    bool expired = deadline == ANYSYNC_POLL;
 
     ASI_ASSERT(task || !scheduler, "a callback of a loop cannot enter a scope");
-    *self = (struct asi_scope){.outer = innermost(task),
-            .task = task,
-            .deadline = deadline,
-            .shield = shield,
-            .expired = deadline == ANYSYNC_POLL};
-    set_innermost(task, self);
+    asi_scope_push(self, task, deadline);
+    self->shield = shield;
+    self->expired = expired;
     if (!task)
         return;
-    asi_timer_init(&self->timer, on_deadline);
-    if (deadline != ANYSYNC_FOREVER && !self->expired)
-        asi_timer_arm(&scheduler->timers, &self->timer, deadline);
-    if (shield || self->expired)
+    if (deadline != ANYSYNC_FOREVER && !expired) {
+        self->timed = true;
+        asi_timer_init(timer_of(self), on_deadline);
+        asi_timer_arm(&scheduler->timers, timer_of(self), deadline);
+    }
+    if (ASI_UNLIKELY(shield || expired))
         asi_scope_update(task);
 }
 
@@ -143,23 +137,29 @@ static int outcome(const struct asi_scope *self, int error)
             self->reason ? self->reason : "");
 }
 
-int anysync_scope_exit(struct anysync_scope *scope, int error)
+int asi_scope_pop(struct asi_scope *self, struct anysync_task *task, int error)
 {
-    struct asi_scope *self = asi_scope_of(scope);
-    struct anysync_task *task = running_task();
-
     ASI_ASSERT(self->task == task && innermost(task) == self,
             "a scope was left that is not the innermost of this task or thread");
     if (!task || error == -ECANCELED) /* perhaps its loop could not look: it was blocked */
         look_at_clock(self);
-    set_innermost(task, self->outer);
+    asi_scope_set_innermost(task, self->outer);
     if (task) {
-        asi_timer_disarm(&task->scheduler->timers, &self->timer);
-        asi_scope_update(task);
+        if (self->timed)
+            asi_timer_disarm(&task->scheduler->timers, timer_of(self));
+        if (self->shield || is_over(self)) /* else what is heard outside is what was heard within */
+            asi_scope_update(task);
     }
+    if (error != -ECANCELED)
+        return error;
     /* A cancel from outside comes first, but what is in a shield does not hear it. */
-    bool outside = error == -ECANCELED && !self->shield && anysync_check_cancelled() != 0;
+    bool outside = !self->shield && anysync_check_cancelled() != 0;
     return outside ? error : outcome(self, error);
+}
+
+int anysync_scope_exit(struct anysync_scope *scope, int error)
+{
+    return asi_scope_pop(asi_scope_of(scope), running_task(), error);
 }
 
 void anysync_scope_cancel(struct anysync_scope *scope, const char *reason)
@@ -191,7 +191,8 @@ void asi_scope_leave_all(struct anysync_task *task)
     task->scoped = false;
     while (scope) {
         struct asi_scope *outer = scope->outer; /* the scope may go with what is called */
-        asi_timer_disarm(&task->scheduler->timers, &scope->timer);
+        if (scope->timed)
+            asi_timer_disarm(&task->scheduler->timers, timer_of(scope));
         if (scope->left_behind)
             scope->left_behind(scope);
         scope = outer;

@@ -12,6 +12,7 @@
 
 #include "loop/timers.h"
 #include "sched/task.h"
+#include "thread/local.h"
 
 #include <anysync/cancel.h>
 
@@ -20,7 +21,6 @@
 struct asi_scope {
     struct asi_scope *outer;   /* NULL: the outermost */
     struct anysync_task *task; /* [const] NULL: a thread's */
-    struct asi_timer timer;    /* of a task's: for the deadline */
     anysync_time deadline;     /* [const] */
     const char *reason;        /* of a cancel by hand */
     /* [const] called when the task went without leaving it: by anysync_exit(), or abandoned; on
@@ -29,7 +29,52 @@ struct asi_scope {
     bool shield;    /* [const] */
     bool cancelled; /* by hand */
     bool expired;   /* by time */
+    bool timed;     /* [const] it is the first member of a struct asi_timed_scope */
 };
+
+/* One of a task with a deadline; users' scopes have room for it. */
+struct asi_timed_scope {
+    struct asi_scope scope;
+    struct asi_timer timer;
+};
+
+/* The innermost scope of TASK; NULL: of this thread's code outside tasks. */
+static inline struct asi_scope *asi_scope_innermost(struct anysync_task *task)
+{
+    if (ASI_LIKELY(task))
+        return task->scoped ? task->scope : NULL;
+    return asi_local.scope;
+}
+
+static inline void asi_scope_set_innermost(struct anysync_task *task, struct asi_scope *scope)
+{
+    if (ASI_UNLIKELY(!task)) {
+        asi_local.scope = scope;
+        return;
+    }
+    task->scoped = scope;
+    task->scope = scope;
+}
+
+/* SELF becomes the innermost of TASK, the running one (NULL: of this thread), with nothing but a
+ * DEADLINE, and without a timer. */
+static inline void asi_scope_push(
+        struct asi_scope *self, struct anysync_task *task, anysync_time deadline)
+{
+    self->outer = asi_scope_innermost(task);
+    self->task = task;
+    self->deadline = deadline;
+    self->reason = NULL;
+    self->left_behind = NULL;
+    self->shield = false;
+    self->cancelled = false;
+    self->expired = false;
+    self->timed = false;
+    asi_scope_set_innermost(task, self);
+}
+
+/* Leave SELF, whose code ended with ERROR; returns as anysync_scope_exit(). */
+int asi_scope_pop(struct asi_scope *self, struct anysync_task *task, int error);
 
 /* Work out anew whether TASK hears a cancel, and wake it if so.  Loop thread. */
 void asi_scope_update(struct anysync_task *task);

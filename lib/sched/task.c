@@ -81,28 +81,13 @@ void asi_task_free(struct anysync_task *task)
 /* The error object for a task that ends with STATUS: what its slot says, if it is about that. */
 static struct asi_error *final_error(struct anysync_task *task, int status, const char *thread)
 {
-    struct asi_error *error = NULL;
-    struct anysync_frame frame = {.function = task->function->name,
-            .file = task->function->file,
-            .line = task->function->line,
-            .thread = thread};
+    struct asi_error *error = task->future.error;
 
-    if (task->future.error && task->future.status == status) {
-        error = task->future.error;
+    if (error && task->future.status == status)
         task->future.error = NULL;
-    } else {
+    else
         error = asi_error_new(status, ANYSYNC_ORIGIN_TASK, NULL);
-    }
-    if (!error)
-        return NULL;
-    error = asi_error_add_frame(error, &frame);
-    error->shown.origin = ANYSYNC_ORIGIN_TASK;
-    if (!error->shown.function[0]) {
-        error->shown.function = frame.function;
-        error->shown.file = frame.file;
-        error->shown.line = frame.line;
-    }
-    return error;
+    return error ? asi_error_of_task(error, task->function, thread) : NULL;
 }
 
 static void wake_local_waits(struct anysync_task *task)
@@ -146,7 +131,12 @@ static void before_done(struct anysync_task *task)
 /* Of a task with hooks: complete it, and let all know. */
 static void complete_hooked(struct anysync_task *task, int status, struct asi_error *error)
 {
-    asi_future_complete(&task->future, status, error);
+    task->future.status = status;
+    task->future.error = error;
+    if (asi_refs_is_one(&task->future.refs))
+        asi_cell_complete_alone(&task->future.cell); /* what a hook adds is on this thread */
+    else
+        asi_cell_complete(&task->future.cell);
     call_hooks(task);
     anysync_future_unref(&task->future);
 }
@@ -156,8 +146,22 @@ void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, in
     asi_quick_end(scheduler, task, status);
 }
 
+/* The child of a group, as a rule: one hook is all that is not ordinary about TASK. */
+static bool has_hook_only(const struct asi_scheduler *scheduler, const struct anysync_task *task)
+{
+    return !task->future.error && !task->vars && !task->scoped && task != scheduler->root &&
+           !task->hook->next && !task->hook->ending;
+}
+
 void asi_task_end_slowly(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
+    if (status == 0 && task->hooked && has_hook_only(scheduler, task)) {
+        task->state = ASI_TASK_ENDED;
+        asi_counter_add(&scheduler->ended, 1);
+        wake_local_waits(task);
+        complete_hooked(task, 0, NULL);
+        return;
+    }
     struct asi_error *error = outcome(task, &status, scheduler->options.name);
 
     ASI_ASSERT(!task->scoped, "a body returned within a scope or a group: exit or close it before");

@@ -53,19 +53,6 @@ static struct seat seat_here(void)
     return (struct seat){asi_local.vars, &asi_local.vars_own, NULL};
 }
 
-/* VARS (owned) takes the seat; what was there is the caller's to drop. */
-static void put(struct seat *seat, struct asi_vars *vars)
-{
-    seat->vars = vars;
-    if (seat->task) {
-        seat->task->vars = vars;
-        return;
-    }
-    asi_scheduler_prepare_process();
-    asi_local_attach();
-    asi_local.vars = vars;
-}
-
 /* A number that no context ever had: the thread's own numbers do not meet those of others. */
 static uint64_t new_number(void)
 {
@@ -106,13 +93,58 @@ static void binding_unref(struct asi_binding *binding)
     asi_free(binding);
 }
 
-void asi_vars_unref(struct asi_vars *vars)
+static void free_vars(struct asi_vars *vars)
 {
-    if (!vars || !asi_refs_drop(&vars->refs))
-        return;
     for (size_t i = 0; i < vars->count; i++)
         binding_unref(vars->bindings[i]);
     asi_free(vars);
+}
+
+void asi_vars_unref(struct asi_vars *vars)
+{
+    if (vars && asi_refs_drop(&vars->refs))
+        free_vars(vars);
+}
+
+/* --- the spare context of the thread ---------------------------------------------------------- */
+
+static void free_context(struct anysync_context *context)
+{
+    asi_vars_unref(context->vars);
+    asi_recycle_give(ASI_RECYCLE_RECORD, context);
+}
+
+/* The thread keeps none any more. */
+static void drop_any_spare(void)
+{
+    struct anysync_context *spare = asi_local.context;
+
+    asi_local.context = NULL;
+    if (spare)
+        free_context(spare);
+}
+
+/* VARS (may be NULL) is about to leave a seat, or to be changed. */
+static inline void drop_spare(const struct asi_vars *vars)
+{
+    const struct anysync_context *spare = asi_local.context;
+
+    if (ASI_UNLIKELY(spare && vars && spare->vars == vars))
+        drop_any_spare();
+}
+
+/* VARS (owned) takes the seat; what was there is the caller's to drop. */
+static void put(struct seat *seat, struct asi_vars *vars)
+{
+    drop_spare(seat->vars);
+    seat->vars = vars;
+    if (seat->task) {
+        seat->task->vars = vars;
+        return;
+    }
+    asi_scheduler_prepare_process();
+    asi_local_attach();
+    asi_local.vars = vars;
 }
 
 /* Where VAR is in VARS, or would be. */
@@ -166,6 +198,7 @@ static int bind(const struct anysync_var *var, struct asi_binding *binding)
     struct asi_vars *before = seat.vars;
     struct asi_binding *old = find(before, var);
 
+    drop_spare(before);
     if (old && binding && *seat.own && asi_refs_is_one(&before->refs)) {
         before->bindings[place_of(before, var)] = binding_ref(binding);
         binding_unref(old);
@@ -247,7 +280,8 @@ static struct asi_vars *vars_ref(struct asi_vars *vars)
     return vars;
 }
 
-int anysync_context_capture(struct anysync_context **ret_context)
+/* There is no spare one that would do. */
+static __attribute__((noinline)) int capture_slowly(struct anysync_context **ret_context)
 {
     struct anysync_context *context = asi_recycle_take(ASI_RECYCLE_RECORD);
 
@@ -259,18 +293,51 @@ int anysync_context_capture(struct anysync_context **ret_context)
     return 0;
 }
 
+int anysync_context_capture(struct anysync_context **ret_context)
+{
+    struct anysync_context *spare = asi_local.context;
+
+    if (ASI_UNLIKELY(!spare || spare->vars != asi_vars_here()))
+        return capture_slowly(ret_context);
+    asi_local.context = NULL;
+    *ret_context = spare;
+    return 0;
+}
+
 struct anysync_context *anysync_context_ref(struct anysync_context *context)
 {
     asi_refs_add(&context->refs);
     return context;
 }
 
+/* CONTEXT (not NULL) is dropped, and is not just to be kept. */
+static __attribute__((noinline)) struct anysync_context *unref_slowly(
+        struct anysync_context *context)
+{
+    struct anysync_context *spare = asi_local.context;
+
+    if (!asi_refs_drop(&context->refs))
+        return NULL;
+    if (context->vars != asi_vars_here() || (spare && spare->vars == context->vars)) {
+        free_context(context);
+        return NULL;
+    }
+    asi_refs_init(&context->refs, 1); /* as a new one's */
+    asi_local_attach();               /* it goes with the thread's own values */
+    drop_any_spare();
+    asi_local.context = context;
+    return NULL;
+}
+
 struct anysync_context *anysync_context_unref(struct anysync_context *context)
 {
-    if (!context || !asi_refs_drop(&context->refs))
+    if (!context)
         return NULL;
-    asi_vars_unref(context->vars);
-    asi_recycle_give(ASI_RECYCLE_RECORD, context);
+    /* (Its values are looked at only by who has the last reference: a task may leave others.) */
+    if (ASI_UNLIKELY(asi_local.context || !asi_local.attached || !asi_refs_is_one(&context->refs) ||
+                     context->vars != asi_vars_here()))
+        return unref_slowly(context);
+    asi_local.context = context;
     return NULL;
 }
 
@@ -308,6 +375,7 @@ void asi_vars_start_with(struct anysync_task *task, struct asi_vars *vars)
 {
     struct asi_vars *before = task->vars;
 
+    drop_spare(before);
     task->vars = vars;
     task->vars_own = false;
     asi_vars_unref(before);
@@ -360,6 +428,7 @@ static void forget_thread_vars(struct asi_local *local)
 {
     struct asi_vars *vars = local->vars;
 
+    drop_any_spare();
     local->vars = NULL;
     local->vars_own = false;
     asi_vars_unref(vars);

@@ -7,6 +7,12 @@
  * task, makes a copy first.  Programs have few variables and set them seldom, so an array beats any
  * tree (docs/decisions/0022).
  *
+ * A context that is let go where its values are those of the caller still stays with the thread,
+ * for the next capture there: so a capture that comes and goes takes no atomic access.  The thread
+ * lets it go as soon as a task of its own (any, it may be the caller) lets that map go, or wants to
+ * change it.  So it never holds values longer than the thread's tasks do, and they are dropped when
+ * they would be without.
+ *
  * A map carries the number of the context it belongs to, for tokens.  A task that took over a map
  * has no number yet (vars_own is false): it gets one with its first change.
  */
@@ -36,13 +42,20 @@ struct asi_vars {
     struct asi_binding *bindings[];
 };
 
-/* One more reference to the caller's values, for a new task; NULL when there are none. */
-static inline struct asi_vars *asi_vars_capture(void)
+/* The caller's values, borrowed; NULL when there are none. */
+static inline struct asi_vars *asi_vars_here(void)
 {
     struct asi_scheduler *scheduler = asi_scheduler_here();
     struct anysync_task *task =
             scheduler && scheduler->current ? scheduler->current : asi_local.job;
-    struct asi_vars *vars = task ? task->vars : asi_local.vars;
+
+    return task ? task->vars : asi_local.vars;
+}
+
+/* The same with one more reference, for a new task. */
+static inline struct asi_vars *asi_vars_capture(void)
+{
+    struct asi_vars *vars = asi_vars_here();
 
     if (ASI_UNLIKELY(vars))
         asi_refs_add(&vars->refs);

@@ -428,15 +428,7 @@ static int suspend_for(struct anysync_task *self, struct anysync_task *task)
     struct asi_local_wait wait = {.next = task->waits, .task = self, .target = task};
 
     task->waits = &wait;
-    self->local_wait = &wait;
-    self->cancellable = true;
-    do
-        asi_scheduler_suspend(self->scheduler);
-    while (ASI_UNLIKELY(!wait.woken && !self->cancelled));
-    self->cancellable = false;
-    self->local_wait = NULL;
-    self->scheduler->waits_ended++;
-    if (ASI_LIKELY(wait.woken))
+    if (ASI_LIKELY(asi_wait_in_edge(self, &wait)))
         return 0;
     remove_wait(task, &wait);
     return -ECANCELED;

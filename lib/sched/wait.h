@@ -108,6 +108,21 @@ static inline struct anysync_task *asi_wait_is_here(struct anysync_future *futur
     return NULL;
 }
 
+/* SELF, the running task, suspends in WAIT, an edge that it has filled in: until that is woken, or
+ * SELF is cancelled.  Returns whether it was woken. */
+static inline bool asi_wait_in_edge(struct anysync_task *self, struct asi_local_wait *wait)
+{
+    self->local_wait = wait;
+    self->cancellable = true;
+    do
+        asi_scheduler_suspend(self->scheduler);
+    while (ASI_UNLIKELY(!wait->woken && !self->cancelled));
+    self->cancellable = false;
+    self->local_wait = NULL;
+    self->scheduler->waits_ended++;
+    return wait->woken;
+}
+
 /* For that: SELF waits for TASK.  Returns as asi_wait_any(). */
 int asi_wait_here(struct anysync_task *self, struct anysync_task *task, anysync_time deadline);
 

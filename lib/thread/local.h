@@ -24,6 +24,7 @@ struct asi_local {
     void *token;     /* of a pool thread: the limiter whose token it holds; lib/sched/job.h */
     void *scope;     /* innermost scope of the thread's code outside tasks; lib/sched/scope.h */
     void *vars;      /* its context variables, likewise; lib/sched/vars.h */
+    void *context;   /* one that was let go, kept for the next capture; lib/sched/vars.h */
     void *here;      /* a loop kept for the next run_here */
     struct asi_error *error; /* last error of the thread's code outside tasks; lib/sched/error.h */
     int error_code;
