@@ -153,11 +153,19 @@ static bool has_hook_only(const struct asi_scheduler *scheduler, const struct an
            !task->hook->next && !task->hook->ending;
 }
 
+/* TASK is over: its loop has nothing of it any more. */
+static void leave_loop(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    task->state = ASI_TASK_ENDED;
+    if (asi_task_has_stack(task))
+        asi_list_unlink(&task->list);
+    asi_counter_add(&scheduler->ended, 1);
+}
+
 void asi_task_end_slowly(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
     if (status == 0 && task->hooked && has_hook_only(scheduler, task)) {
-        task->state = ASI_TASK_ENDED;
-        asi_counter_add(&scheduler->ended, 1);
+        leave_loop(scheduler, task);
         wake_local_waits(task);
         complete_hooked(task, 0, NULL);
         return;
@@ -165,10 +173,7 @@ void asi_task_end_slowly(struct asi_scheduler *scheduler, struct anysync_task *t
     struct asi_error *error = outcome(task, &status, scheduler->options.name);
 
     ASI_ASSERT(!task->scoped, "a body returned within a scope or a group: exit or close it before");
-    task->state = ASI_TASK_ENDED;
-    if (asi_task_has_stack(task))
-        asi_list_remove(&task->list);
-    asi_counter_add(&scheduler->ended, 1);
+    leave_loop(scheduler, task);
     if (task == scheduler->root)
         asi_scheduler_root_ended(scheduler);
     wake_local_waits(task);
