@@ -24,6 +24,9 @@
  * Slots are emptied from the end, so that the heap gets what was armed in the order of its
  * deadlines as a chain, which needs no ordering any more.
  *
+ * The timer armed last is in neither until it has to be: `newest`.  A scope that is entered and
+ * left so touches no more than that.
+ *
  * The HEAP is a pairing heap, the earliest at the root (Fredman, Sedgewick, Sleator and Tarjan,
  * 1986): it orders those of a few ticks, which fit a cache.  The wheel is that of Varghese and
  * Lauck ("Hashed and Hierarchical Timing Wheels", 1987).
@@ -38,13 +41,9 @@ enum { TICK_BITS = 20, DIGIT_BITS = 6, NEAR = -1 };
 
 _Static_assert(1 << DIGIT_BITS == ASI_TIMERS_SLOTS, "a digit for each slot");
 
-void asi_timer_init(struct asi_timer *timer, void (*fire)(struct asi_timer *timer))
-{
-    *timer = (struct asi_timer){.fire = fire};
-}
-
 void asi_timers_clear(struct asi_timers *timers)
 {
+    timers->newest = NULL;
     timers->root = NULL;
     if (timers->far > 0) {
         memset(timers->used, 0, sizeof(timers->used));
@@ -155,13 +154,12 @@ static void entered(struct asi_timers *timers, struct asi_timer *timer, int plac
         timers->used[place / ASI_TIMERS_SLOTS] |= (uint64_t)1 << place % ASI_TIMERS_SLOTS;
 }
 
-void asi_timer_arm(struct asi_timers *timers, struct asi_timer *timer, anysync_time deadline)
+void asi_timers_place(struct asi_timers *timers)
 {
-    int place = place_of(timers, deadline);
+    struct asi_timer *timer = timers->newest;
+    int place = place_of(timers, timer->deadline);
 
-    ASI_ASSERT(!timer->armed, "a timer was armed twice");
-    timer->deadline = deadline;
-    timer->armed = true;
+    timers->newest = NULL;
     timer->next = NULL;
     if (place == NEAR) {
         timer->child = NULL;
@@ -266,19 +264,18 @@ static void remove_far(struct asi_timers *timers, struct asi_timer *timer)
 
 /* --- both ------------------------------------------------------------------------------------- */
 
-void asi_timer_disarm(struct asi_timers *timers, struct asi_timer *timer)
+void asi_timer_remove(struct asi_timers *timers, struct asi_timer *timer)
 {
-    if (!timer->armed)
-        return;
-    timer->armed = false;
     if (timer->slot == NEAR)
         remove_near(timers, timer);
     else
         remove_far(timers, timer);
 }
 
-anysync_time asi_timers_next(const struct asi_timers *timers)
+anysync_time asi_timers_next(struct asi_timers *timers)
 {
+    if (timers->newest)
+        asi_timers_place(timers);
     if (timers->root)
         return timers->root->deadline;
     if (timers->far == 0)
@@ -294,6 +291,8 @@ anysync_time asi_timers_next(const struct asi_timers *timers)
 
 struct asi_timer *asi_timers_take(struct asi_timers *timers)
 {
+    if (timers->newest)
+        asi_timers_place(timers);
     struct asi_timer *timer = timers->root ? timers->root : timers->slots[ASI_TIMERS_BEYOND].first;
 
     for (int level = 0; !timer && level < ASI_TIMERS_LEVELS; level++) {
@@ -309,10 +308,14 @@ struct asi_timer *asi_timers_take(struct asi_timers *timers)
 
 void asi_timers_fire(struct asi_timers *timers, anysync_time now)
 {
+    if (timers->newest)
+        asi_timers_place(timers);
     advance(timers, now);
     while (timers->root && timers->root->deadline <= now) {
         struct asi_timer *timer = timers->root;
         asi_timer_disarm(timers, timer);
         timer->fire(timer);
+        if (timers->newest) /* it may be due as well */
+            asi_timers_place(timers);
     }
 }

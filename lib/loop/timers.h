@@ -9,6 +9,8 @@
 #ifndef ASI_LOOP_TIMERS_H
 #define ASI_LOOP_TIMERS_H
 
+#include "base/assert.h"
+
 #include <anysync/base.h>
 
 #include <stdbool.h>
@@ -29,7 +31,7 @@ struct asi_timer {
     anysync_time deadline;
     void (*fire)(
             struct asi_timer *timer); /* called disarmed, on the loop's thread, outside tasks */
-    int16_t slot;                     /* where it is; negative: in the heap */
+    int16_t slot; /* where it is, once it has its place; negative: in the heap */
     bool armed;
 };
 
@@ -41,6 +43,7 @@ struct asi_timer_slot {
 };
 
 struct asi_timers {
+    struct asi_timer *newest;         /* armed last, and not in its place yet; may be NULL */
     struct asi_timer *root;           /* the earliest of the near ones; NULL when there are none */
     anysync_time base;                /* time has come to here */
     size_t far;                       /* timers in slots */
@@ -51,23 +54,52 @@ struct asi_timers {
 /* A zeroed struct asi_timers is empty; so it is after this. */
 void asi_timers_clear(struct asi_timers *timers);
 
-void asi_timer_init(struct asi_timer *timer, void (*fire)(struct asi_timer *timer));
+static inline void asi_timer_init(struct asi_timer *timer, void (*fire)(struct asi_timer *timer))
+{
+    timer->fire = fire; /* the rest is set when it gets its place */
+    timer->armed = false;
+}
 
-/* Arm TIMER (borrowed until it fires or is disarmed).  It is not armed. */
-void asi_timer_arm(struct asi_timers *timers, struct asi_timer *timer, anysync_time deadline);
+/* Put the newest timer, which there is, in its place. */
+void asi_timers_place(struct asi_timers *timers);
+
+/* Take TIMER out of its place. */
+void asi_timer_remove(struct asi_timers *timers, struct asi_timer *timer);
+
+/* Arm TIMER (borrowed until it fires or is disarmed).  It is not armed.  It gets its place when the
+ * next one is armed, or somebody looks: most of those that scopes arm are gone before. */
+static inline void asi_timer_arm(
+        struct asi_timers *timers, struct asi_timer *timer, anysync_time deadline)
+{
+    ASI_ASSERT(!timer->armed, "a timer was armed twice");
+    timer->deadline = deadline;
+    timer->armed = true;
+    if (timers->newest)
+        asi_timers_place(timers);
+    timers->newest = timer;
+}
 
 /* Take it out, if it is in. */
-void asi_timer_disarm(struct asi_timers *timers, struct asi_timer *timer);
+static inline void asi_timer_disarm(struct asi_timers *timers, struct asi_timer *timer)
+{
+    if (!timer->armed)
+        return;
+    timer->armed = false;
+    if (timers->newest == timer)
+        timers->newest = NULL;
+    else
+        asi_timer_remove(timers, timer);
+}
 
 /* Whether any timer is armed. */
 static inline bool asi_timers_any(const struct asi_timers *timers)
 {
-    return timers->root || timers->far > 0;
+    return timers->newest || timers->root || timers->far > 0;
 }
 
 /* When the earliest is due, or a little earlier where one was disarmed; ANYSYNC_FOREVER when there
  * is none. */
-anysync_time asi_timers_next(const struct asi_timers *timers);
+anysync_time asi_timers_next(struct asi_timers *timers);
 
 /* Any timer that is armed, disarmed now; NULL when there is none. */
 struct asi_timer *asi_timers_take(struct asi_timers *timers);

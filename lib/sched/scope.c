@@ -159,7 +159,16 @@ int asi_scope_pop(struct asi_scope *self, struct anysync_task *task, int error)
 
 int anysync_scope_exit(struct anysync_scope *scope, int error)
 {
-    return asi_scope_pop(asi_scope_of(scope), running_task(), error);
+    struct asi_scope *self = asi_scope_of(scope);
+    struct anysync_task *task = running_task();
+
+    if (ASI_UNLIKELY(!task || error == -ECANCELED || self->task != task ||
+                     innermost(task) != self || self->shield || is_over(self)))
+        return asi_scope_pop(self, task, error);
+    asi_scope_set_innermost(task, self->outer); /* an uncut one, as nearly all are */
+    if (self->timed)
+        asi_timer_disarm(&task->scheduler->timers, timer_of(self));
+    return error;
 }
 
 void anysync_scope_cancel(struct anysync_scope *scope, const char *reason)
