@@ -177,21 +177,21 @@ static int64_t hand_loop(int64_t count)
     return by_hand_callbacks(count * 2); /* one side, and the other */
 }
 
-static double one_and_a_half_runs(const double *medians)
+static double runs_and_a_third(const double *medians)
 {
-    return medians[BENCH_OTHER] * 1.5;
+    return medians[BENCH_OTHER] * 1.3;
 }
 
-static double sixty(const double *medians)
+static double fifteen(const double *medians)
 {
     (void)medians;
-    return 60;
+    return 15;
 }
 
-static double forty(const double *medians)
+static double twelve(const double *medians)
 {
     (void)medians;
-    return 40;
+    return 12;
 }
 
 const struct bench_row bench_rows[] = {
@@ -200,18 +200,18 @@ const struct bench_row bench_rows[] = {
                 .run = {ours, hand, NULL, run},
                 .setup = set_up,
                 .cores = 2,
-                .target = "W1 x 1.5",
-                .limit = one_and_a_half_runs},
+                .target = "W1 x 1.3",
+                .limit = runs_and_a_third},
         {.key = "W9-64",
                 .work = "W9 generator, 64 ahead",
                 .run = {ours_ahead, hand_ahead},
                 .cores = 2,
-                .target = "60",
-                .limit = sixty},
+                .target = "15",
+                .limit = fifteen},
         {.key = "W9-loop",
                 .work = "W9 generator, in the loop",
                 .run = {ours_loop, hand_loop, floor_item},
-                .target = "40",
-                .limit = forty},
+                .target = "12",
+                .limit = twelve},
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

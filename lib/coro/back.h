@@ -9,8 +9,9 @@
  * returns are unpaired by that: of the next returns further out some are predicted wrong that would
  * not have been, once.
  *
- * The thunk that the compiler wants for it is in switch_x86_64.S, and takes a register that the
- * switch, in line in such a function, has declared lost.  Where there is none, it is an ordinary
+ * The thunk that the compiler wants for it, by a name it gave, is a local one of each file that
+ * includes this; it takes a register that the switch, in line in such a function, has declared
+ * lost.  Where there is none (clang before 15, other processors, shadow stacks), it is an ordinary
  * return.
  */
 #ifndef ASI_CORO_BACK_H
@@ -19,6 +20,19 @@
 #if defined(__x86_64__) && !defined(ASI_UCONTEXT) && defined(__has_attribute)
 #if __has_attribute(function_return) && !(defined(__CET__) && (__CET__ & 2))
 #define ASI_JUMPS_BACK __attribute__((function_return("thunk-extern")))
+
+__asm__(".pushsection .text\n"
+        ".type __x86_return_thunk, @function\n"
+        ".p2align 4\n"
+        "__x86_return_thunk:\n\t"
+        ".cfi_startproc\n\t"
+        "popq %rcx\n\t"
+        ".cfi_def_cfa_offset 0\n\t"
+        ".cfi_register rip, rcx\n\t"
+        "notrack jmpq *%rcx\n\t"
+        ".cfi_endproc\n"
+        ".size __x86_return_thunk, . - __x86_return_thunk\n"
+        ".popsection");
 #endif
 #endif
 

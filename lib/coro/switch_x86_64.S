@@ -5,9 +5,6 @@
  *      rsp ->  coro, begin
  *
  * begin(coro) never returns.  The unwinder is told that nobody called: backtraces end here.
- *
- * __x86_return_thunk: how a function returns that is ASI_JUMPS_BACK (back.h); the compiler gave the
- * name.  Weak: a program that is linked with this archive may have one of its own.
  */
 #if defined(__x86_64__) && !defined(ASI_UCONTEXT)
     .text
@@ -28,19 +25,6 @@ asi_coro_entry:
     ud2
     .cfi_endproc
     .size asi_coro_entry, . - asi_coro_entry
-
-    .weak __x86_return_thunk
-    .hidden __x86_return_thunk
-    .type __x86_return_thunk, @function
-    .p2align 4
-__x86_return_thunk:
-    .cfi_startproc
-    popq %rcx
-    .cfi_def_cfa_offset 0
-    .cfi_register rip, rcx
-    notrack jmpq *%rcx
-    .cfi_endproc
-    .size __x86_return_thunk, . - __x86_return_thunk
 #endif
 
 #if defined(__linux__) && defined(__ELF__)
