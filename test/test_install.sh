@@ -88,8 +88,7 @@ only_public_names() {
 # The static library may use one more prefix for what its files share.
 only_our_names() {
     nm -g --defined-only "$prefix/lib/libanysync.a" >"$work/all" &&
-        awk 'NF == 3 && $3 !~ /^(anysync|asi)_/ && !($2 == "W" && $3 == "__x86_return_thunk")' \
-            "$work/all" >"$work/names" # (that one is the compiler's name, and weak: coro/back.h)
+        awk 'NF == 3 && $3 !~ /^(anysync|asi)_/' "$work/all" >"$work/names"
     is_empty "$work/names"
 }
 
