@@ -99,14 +99,16 @@ struct anysync_task {
         uint64_t epoch; /* [const] of a job: its origin's; of one that runs back, until it is
                            there: of the loop it is meant for */
     };
-    struct asi_vars *vars;        /* [loop] its context variables; owned; NULL: it has none */
-    unsigned char state;          /* [loop] enum asi_task_state */
-    bool asked;                   /* [loop] a cancel of the whole task has come */
+    struct asi_vars *vars; /* [loop] its context variables; owned; NULL: it has none */
+    /* Four that are asked about together, and four others: a compiler may read as many at once as
+     * lie between two that one condition names, and cancel_asked is not the loop's to read so. */
     bool cancelled;               /* [loop] each suspension says -ECANCELED: see sched/scope.h */
     bool cancellable;             /* [loop] the suspension it is in ends on a cancel */
-    bool vars_own;                /* [loop] `vars` came from no other task: see sched/vars.h */
     bool scoped;                  /* [loop] `scope` is there */
     bool hooked;                  /* [loop] after submission: `hook` is there */
+    unsigned char state;          /* [loop] enum asi_task_state */
+    bool asked;                   /* [loop] a cancel of the whole task has come */
+    bool vars_own;                /* [loop] `vars` came from no other task: see sched/vars.h */
     struct asi_flag cancel_asked; /* [atomic] cancel_letter is on its way or was */
 
     _Alignas(64) union {
