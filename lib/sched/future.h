@@ -71,19 +71,27 @@ static inline void asi_future_complete(
     asi_cell_complete(&future->cell);
 }
 
-/* The same, and drop a reference, cheaper if it is the only one.  Returns whether it was the last:
- * then the caller frees FUTURE. */
+/* The same, cheaper if the caller's reference is the only one.  Returns whether it is. */
+static inline bool asi_future_complete_held(
+        struct anysync_future *future, int status, struct asi_error *error)
+{
+    bool only = asi_refs_is_one(&future->refs);
+
+    future->status = status;
+    future->error = error;
+    if (only)
+        asi_cell_complete_alone(&future->cell); /* nobody is there to see it */
+    else
+        asi_cell_complete(&future->cell);
+    return only;
+}
+
+/* The same, and drop the reference.  Returns whether it was the last: then the caller frees FUTURE.
+ */
 static inline bool asi_future_complete_and_drop(
         struct anysync_future *future, int status, struct asi_error *error)
 {
-    future->status = status;
-    future->error = error;
-    if (asi_refs_is_one(&future->refs)) {
-        asi_cell_complete_alone(&future->cell); /* nobody is there to see it */
-        return true;
-    }
-    asi_cell_complete(&future->cell);
-    return asi_refs_drop(&future->refs);
+    return asi_future_complete_held(future, status, error) || asi_refs_drop(&future->refs);
 }
 
 /* Whether FUTURE is that of a coroutine in a record of the recycler, without a name of its own. */

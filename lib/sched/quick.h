@@ -62,6 +62,7 @@ static inline __attribute__((always_inline)) struct anysync_task *asi_quick_new(
     return task;
 }
 
+/* asi_task_wake() of a task of SCHEDULER */
 static inline void asi_quick_wake(struct asi_scheduler *scheduler, struct anysync_task *task)
 {
     if (ASI_UNLIKELY(task->state != ASI_TASK_SUSPENDED))
@@ -70,6 +71,26 @@ static inline void asi_quick_wake(struct asi_scheduler *scheduler, struct anysyn
     if (ASI_UNLIKELY(!asi_task_has_stack(task))) /* it was parked */
         asi_list_unlink(&task->list);
     asi_scheduler_ready(scheduler, task);
+}
+
+/* TASK is over: its loop has nothing of it any more, and who waits for it there goes on. */
+static inline void asi_quick_leave(struct asi_scheduler *scheduler, struct anysync_task *task)
+{
+    struct asi_local_wait *wait = task->waits;
+
+    task->waits = NULL;
+    task->state = ASI_TASK_ENDED;
+    if (asi_task_has_stack(task))
+        asi_list_unlink(&task->list);
+    asi_counter_add(&scheduler->ended, 1);
+    if (ASI_UNLIKELY(task == scheduler->root))
+        asi_scheduler_root_ended(scheduler);
+    while (wait) {
+        struct asi_local_wait *next = wait->next; /* the wait goes when its task goes on */
+        wait->woken = true;
+        asi_quick_wake(scheduler, wait->task);
+        wait = next;
+    }
 }
 
 /* asi_task_end() */
@@ -81,17 +102,7 @@ static inline void asi_quick_end(
         asi_task_end_slowly(scheduler, task, status);
         return;
     }
-    task->state = ASI_TASK_ENDED;
-    if (asi_task_has_stack(task))
-        asi_list_unlink(&task->list);
-    asi_counter_add(&scheduler->ended, 1);
-    if (ASI_UNLIKELY(task == scheduler->root))
-        asi_scheduler_root_ended(scheduler);
-    for (struct asi_local_wait *wait = task->waits, *next; wait; wait = next) {
-        next = wait->next; /* its owner may go when it is woken; not before, on this thread */
-        wait->woken = true;
-        asi_quick_wake(scheduler, wait->task);
-    }
+    asi_quick_leave(scheduler, task);
     if (asi_future_complete_and_drop(&task->future, 0, NULL)) {
         if (ASI_LIKELY(asi_future_is_ordinary(&task->future)))
             asi_recycle_give(ASI_RECYCLE_RECORD, task);

@@ -90,16 +90,6 @@ static struct asi_error *final_error(struct anysync_task *task, int status, cons
     return error ? asi_error_of_task(error, task->function, thread) : NULL;
 }
 
-static void wake_local_waits(struct anysync_task *task)
-{
-    while (task->waits) {
-        struct asi_local_wait *wait = task->waits;
-        task->waits = wait->next;
-        wait->woken = true;
-        asi_task_wake(wait->task);
-    }
-}
-
 /* How TASK, which ends with *STATUS, ended: the error, and perhaps another status. */
 static struct asi_error *outcome(struct anysync_task *task, int *status, const char *thread)
 {
@@ -131,12 +121,7 @@ static void before_done(struct anysync_task *task)
 /* Of a task with hooks: complete it, and let all know. */
 static void complete_hooked(struct anysync_task *task, int status, struct asi_error *error)
 {
-    task->future.status = status;
-    task->future.error = error;
-    if (asi_refs_is_one(&task->future.refs))
-        asi_cell_complete_alone(&task->future.cell); /* what a hook adds is on this thread */
-    else
-        asi_cell_complete(&task->future.cell);
+    (void)asi_future_complete_held(&task->future, status, error); /* what a hook adds is of here */
     call_hooks(task);
     anysync_future_unref(&task->future);
 }
@@ -147,36 +132,23 @@ void asi_task_end(struct asi_scheduler *scheduler, struct anysync_task *task, in
 }
 
 /* The child of a group, as a rule: one hook is all that is not ordinary about TASK. */
-static bool has_hook_only(const struct asi_scheduler *scheduler, const struct anysync_task *task)
+static bool has_hook_only(const struct anysync_task *task)
 {
-    return !task->future.error && !task->vars && !task->scoped && task != scheduler->root &&
+    return task->hooked && !task->future.error && !task->vars && !task->scoped &&
            !task->hook->next && !task->hook->ending;
-}
-
-/* TASK is over: its loop has nothing of it any more. */
-static void leave_loop(struct asi_scheduler *scheduler, struct anysync_task *task)
-{
-    task->state = ASI_TASK_ENDED;
-    if (asi_task_has_stack(task))
-        asi_list_unlink(&task->list);
-    asi_counter_add(&scheduler->ended, 1);
 }
 
 void asi_task_end_slowly(struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
-    if (status == 0 && task->hooked && has_hook_only(scheduler, task)) {
-        leave_loop(scheduler, task);
-        wake_local_waits(task);
+    if (status == 0 && has_hook_only(task)) {
+        asi_quick_leave(scheduler, task);
         complete_hooked(task, 0, NULL);
         return;
     }
     struct asi_error *error = outcome(task, &status, scheduler->options.name);
 
     ASI_ASSERT(!task->scoped, "a body returned within a scope or a group: exit or close it before");
-    leave_loop(scheduler, task);
-    if (task == scheduler->root)
-        asi_scheduler_root_ended(scheduler);
-    wake_local_waits(task);
+    asi_quick_leave(scheduler, task);
     if (ASI_UNLIKELY(task->hooked || task->vars))
         before_done(task);
     asi_task_complete(task, status, error);
@@ -227,12 +199,7 @@ void asi_task_refuse(
 
 void asi_task_wake(struct anysync_task *task)
 {
-    if (task->state != ASI_TASK_SUSPENDED)
-        return;
-    task->state = ASI_TASK_READY;
-    if (ASI_UNLIKELY(!asi_task_has_stack(task))) /* it was parked */
-        asi_list_remove(&task->list);
-    asi_scheduler_ready(task->scheduler, task);
+    asi_quick_wake(task->scheduler, task);
 }
 
 void asi_task_cancel(struct anysync_task *task, const char *reason)
