@@ -9,18 +9,12 @@
  */
 #include "bench.h"
 #include "by_hand.h"
+#include "calls.h"
 #include "floor.h"
 
 #include <anysync.h>
 
 static struct by_hand_loop by_hand;
-
-static int noop_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    return 0;
-}
 
 static int pin_body(void *argument, void *result)
 {
@@ -30,7 +24,6 @@ static int pin_body(void *argument, void *result)
     return 0;
 }
 
-static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
 static const struct anysync_function pin = ANYSYNC_FUNCTION(pin, pin_body, 0, 0);
 
 static int by_hand_noop(void *unused)
@@ -51,7 +44,7 @@ static int64_t ours(int64_t count)
     int64_t start = bench_now_ns();
 
     for (int64_t i = 0; i < count; i++)
-        bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
+        bench_check(anysync_run(&calls_noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
     return bench_now_ns() - start;
 }
 
@@ -60,7 +53,7 @@ static int64_t ours_deadline(int64_t count)
     int64_t start = bench_now_ns();
 
     for (int64_t i = 0; i < count; i++)
-        bench_check(anysync_run(&noop, NULL, NULL, anysync_in_seconds(10)), "anysync_run");
+        bench_check(anysync_run(&calls_noop, NULL, NULL, anysync_in_seconds(10)), "anysync_run");
     return bench_now_ns() - start;
 }
 

@@ -8,78 +8,40 @@
  *             thousands a second if all were as slow as the slowest; the other: all together
  */
 #include "bench.h"
-#include "by_hand.h"
+#include "calls.h"
 #include "floor.h"
 
 #include <anysync.h>
 #include <stdatomic.h>
 
-static struct by_hand_loop by_hand;
-static int64_t share; /* of one thread */
-
-static int noop_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    return 0;
-}
-
-static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
-
-static int by_hand_noop(void *unused)
-{
-    (void)unused;
-    return 0;
-}
-
-static void ours_work(int index)
-{
-    (void)index;
-    for (int64_t i = 0; i < share; i++)
-        bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
-}
-
-static void hand_work(int index)
-{
-    (void)index;
-    for (int64_t i = 0; i < share; i++)
-        by_hand_run(&by_hand, by_hand_noop, NULL, INT64_MAX);
-}
-
-static int64_t crew(int callers, void (*work)(int index), int64_t count)
-{
-    share = count / callers + 1;
-    return bench_crew(callers, work);
-}
-
 static int64_t ours_4(int64_t count)
 {
-    return crew(4, ours_work, count);
+    return calls_crew_ours(4, count);
 }
 
 static int64_t ours_16(int64_t count)
 {
-    return crew(16, ours_work, count);
+    return calls_crew_ours(16, count);
 }
 
 static int64_t ours_64(int64_t count)
 {
-    return crew(64, ours_work, count);
+    return calls_crew_ours(64, count);
 }
 
 static int64_t hand_4(int64_t count)
 {
-    return crew(4, hand_work, count);
+    return calls_crew_by_hand(4, count);
 }
 
 static int64_t hand_16(int64_t count)
 {
-    return crew(16, hand_work, count);
+    return calls_crew_by_hand(16, count);
 }
 
 static int64_t hand_64(int64_t count)
 {
-    return crew(64, hand_work, count);
+    return calls_crew_by_hand(64, count);
 }
 
 /* --- fairness --------------------------------------------------------------------------------- */
@@ -93,7 +55,7 @@ static void from_heap(int index)
 {
     while (atomic_fetch_sub(&heap, HANDFUL) > 0) {
         for (int i = 0; i < HANDFUL; i++)
-            bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
+            calls_ours();
         done[index] += HANDFUL;
     }
 }
@@ -123,11 +85,6 @@ static double half_the_mean(const double *medians)
     return medians[BENCH_OTHER] / 2;
 }
 
-static void set_up(void)
-{
-    by_hand_start(&by_hand);
-}
-
 static double a_million(const double *medians)
 {
     (void)medians;
@@ -138,17 +95,17 @@ const struct bench_row bench_rows[] = {
         {.key = "W2-4",
                 .work = "W2 4 callers",
                 .unit = BENCH_THOUSANDS,
-                .setup = set_up,
+                .setup = calls_set_up,
                 .run = {ours_4, hand_4, floor_calls_4}},
         {.key = "W2-16",
                 .work = "W2 16 callers",
                 .unit = BENCH_THOUSANDS,
-                .setup = set_up,
+                .setup = calls_set_up,
                 .run = {ours_16, hand_16, floor_calls_16}},
         {.key = "W2-64",
                 .work = "W2 64 callers",
                 .unit = BENCH_THOUSANDS,
-                .setup = set_up,
+                .setup = calls_set_up,
                 .run = {ours_64, hand_64, floor_calls_64},
                 .target = "1 M/s",
                 .limit = a_million},

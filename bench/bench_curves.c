@@ -9,145 +9,16 @@
  * many.
  */
 #include "bench.h"
-#include "by_hand.h"
+#include "calls.h"
+#include "sleepers.h"
 
-#include <anysync.h>
-#include <event2/event.h>
-#include <stdio.h>
-#include <unistd.h>
-
-#define DELAY_NS 1000000000
-
-static struct by_hand_loop by_hand;
-static int64_t share;    /* of one caller */
-static int64_t sleepers; /* how many there are */
-static int64_t begun, ended;
-static int64_t bytes_asleep; /* resident when the last has gone to sleep */
-static struct anysync_future *finished;
-
-static int noop_body(void *argument, void *result)
+static int64_t sleep_all(int64_t count, void (*run)(int64_t count))
 {
-    (void)argument;
-    (void)result;
-    return 0;
-}
+    int64_t bytes;
+    int64_t beyond = sleepers_run(count, run, &bytes);
 
-static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
-
-static int by_hand_noop(void *unused)
-{
-    (void)unused;
-    return 0;
-}
-
-/* --- callers ---------------------------------------------------------------------------------- */
-
-static void ours_work(int index)
-{
-    (void)index;
-    for (int64_t i = 0; i < share; i++)
-        bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
-}
-
-static void hand_work(int index)
-{
-    (void)index;
-    for (int64_t i = 0; i < share; i++)
-        by_hand_run(&by_hand, by_hand_noop, NULL, INT64_MAX);
-}
-
-static int64_t crew(int callers, void (*work)(int index), int64_t count)
-{
-    share = (count + callers - 1) / callers;
-    return bench_crew(callers, work);
-}
-
-static void set_up(void)
-{
-    by_hand_start(&by_hand);
-}
-
-/* --- sleepers --------------------------------------------------------------------------------- */
-
-static int64_t resident_bytes(void)
-{
-    long long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-
-    bench_check(file == NULL || fscanf(file, "%*s %lld", &pages) != 1, "/proc/self/statm");
-    fclose(file);
-    return (int64_t)pages * sysconf(_SC_PAGESIZE);
-}
-
-static void sleeper_begins(void)
-{
-    if (++begun == sleepers)
-        bytes_asleep = resident_bytes();
-}
-
-static int sleeper_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    sleeper_begins();
-    bench_check(anysync_sleep(anysync_in_ns(DELAY_NS)), "anysync_sleep");
-    if (++ended == sleepers)
-        bench_check(anysync_future_set(finished, NULL), "anysync_future_set");
-    return 0;
-}
-
-static const struct anysync_function sleeper = ANYSYNC_FUNCTION(sleeper, sleeper_body, 0, 0);
-
-static int all_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    for (int64_t i = 0; i < sleepers; i++)
-        bench_check(anysync_spawn(&sleeper, NULL, NULL), "anysync_spawn");
-    return anysync_wait(finished, NULL, ANYSYNC_FOREVER);
-}
-
-static const struct anysync_function all = ANYSYNC_FUNCTION(all, all_body, 0, 0);
-
-static void run_ours(void)
-{
-    bench_check(anysync_future_new(0, &finished), "anysync_future_new");
-    bench_check(anysync_run(&all, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *argument)
-{
-    (void)fd;
-    (void)what;
-    (void)argument;
-    ended++;
-}
-
-static void run_timers(void)
-{
-    const struct timeval delay = {DELAY_NS / 1000000000, 0};
-    struct event_base *base = by_hand_base_new();
-
-    for (int64_t i = 0; i < sleepers; i++) {
-        struct event *timer = evtimer_new(base, on_timer, NULL);
-
-        bench_check(timer == NULL || evtimer_add(timer, &delay), "evtimer_add");
-        sleeper_begins();
-    }
-    event_base_loop(base, 0);
-}
-
-static int64_t sleep_all(int64_t count, void (*run)(void))
-{
-    int64_t before = resident_bytes();
-    int64_t start = bench_now_ns();
-
-    sleepers = count;
-    run();
-    start = bench_now_ns() - start - DELAY_NS;
-    bench_check(ended != count, "sleepers are missing");
-    bench_record((double)(bytes_asleep - before) / (double)count);
-    return start;
+    bench_record((double)bytes);
+    return beyond;
 }
 
 /* --- points ----------------------------------------------------------------------------------- */
@@ -155,27 +26,27 @@ static int64_t sleep_all(int64_t count, void (*run)(void))
 #define CALLERS(n)                                                                                 \
     static int64_t ours_##n(int64_t count)                                                         \
     {                                                                                              \
-        return crew(n, ours_work, count);                                                          \
+        return calls_crew_ours(n, count);                                                          \
     }                                                                                              \
     static int64_t hand_##n(int64_t count)                                                         \
     {                                                                                              \
-        return crew(n, hand_work, count);                                                          \
+        return calls_crew_by_hand(n, count);                                                       \
     }
 #define SLEEPERS(n)                                                                                \
     static int64_t ours_##n(int64_t count)                                                         \
     {                                                                                              \
         (void)count;                                                                               \
-        return sleep_all(n, run_ours);                                                             \
+        return sleep_all(n, sleepers_ours);                                                        \
     }                                                                                              \
     static int64_t hand_##n(int64_t count)                                                         \
     {                                                                                              \
         (void)count;                                                                               \
-        return sleep_all(n, run_timers);                                                           \
+        return sleep_all(n, sleepers_timers);                                                      \
     }
 #define CALLERS_ROW(n)                                                                             \
     {                                                                                              \
-        .key = "callers-" #n, .work = #n " callers", .unit = BENCH_THOUSANDS, .setup = set_up,     \
-        .run = {ours_##n, hand_##n}, .peer = "W2-" #n, .repetitions = 5                            \
+        .key = "callers-" #n, .work = #n " callers", .unit = BENCH_THOUSANDS,                      \
+        .setup = calls_set_up, .run = {ours_##n, hand_##n}, .peer = "W2-" #n, .repetitions = 5     \
     }
 #define SLEEPERS_ROW(n, gigabytes)                                                                 \
     {                                                                                              \

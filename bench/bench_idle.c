@@ -11,18 +11,10 @@
  * Each repetition is a process of its own, as the option is set once.
  */
 #include "bench.h"
+#include "calls.h"
 
 #include <anysync.h>
 #include <time.h>
-
-static int noop_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    return 0;
-}
-
-static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
 
 static int64_t processor_time(clockid_t clock)
 {
@@ -40,11 +32,6 @@ static void compute(int64_t delay_ns)
         ;
 }
 
-static void call(void)
-{
-    bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
-}
-
 static int64_t calls(int64_t count, int64_t pause_ns, enum anysync_spin spin)
 {
     struct anysync_executor_options options = {.spin = spin};
@@ -52,7 +39,7 @@ static int64_t calls(int64_t count, int64_t pause_ns, enum anysync_spin spin)
 
     bench_check(anysync_configure(&options), "anysync_configure");
     for (int i = 0; i < 1000; i++)
-        call();
+        calls_ours();
     int64_t start = processor_time(CLOCK_PROCESS_CPUTIME_ID);
     for (int64_t i = 0; i < count; i++) {
         if (pause_ns > 0) {
@@ -60,56 +47,31 @@ static int64_t calls(int64_t count, int64_t pause_ns, enum anysync_spin spin)
             compute(pause_ns);
             computing += processor_time(CLOCK_THREAD_CPUTIME_ID) - begin;
         }
-        call();
+        calls_ours();
     }
     return processor_time(CLOCK_PROCESS_CPUTIME_ID) - start - computing;
 }
 
-static int64_t ours_0(int64_t count)
-{
-    return calls(count, 0, ANYSYNC_SPIN_ADAPTIVE);
-}
+#define MEASURE(us)                                                                                \
+    static int64_t ours_##us(int64_t count)                                                        \
+    {                                                                                              \
+        return calls(count, us * 1000, ANYSYNC_SPIN_ADAPTIVE);                                     \
+    }                                                                                              \
+    static int64_t never_##us(int64_t count)                                                       \
+    {                                                                                              \
+        return calls(count, us * 1000, ANYSYNC_SPIN_NEVER);                                        \
+    }
 
-static int64_t ours_20(int64_t count)
-{
-    return calls(count, 20 * 1000, ANYSYNC_SPIN_ADAPTIVE);
-}
-
-static int64_t ours_100(int64_t count)
-{
-    return calls(count, 100 * 1000, ANYSYNC_SPIN_ADAPTIVE);
-}
-
-static int64_t ours_1000(int64_t count)
-{
-    return calls(count, 1000 * 1000, ANYSYNC_SPIN_ADAPTIVE);
-}
-
-static int64_t never_0(int64_t count)
-{
-    return calls(count, 0, ANYSYNC_SPIN_NEVER);
-}
-
-static int64_t never_20(int64_t count)
-{
-    return calls(count, 20 * 1000, ANYSYNC_SPIN_NEVER);
-}
-
-static int64_t never_100(int64_t count)
-{
-    return calls(count, 100 * 1000, ANYSYNC_SPIN_NEVER);
-}
-
-static int64_t never_1000(int64_t count)
-{
-    return calls(count, 1000 * 1000, ANYSYNC_SPIN_NEVER);
-}
+MEASURE(0)
+MEASURE(20)
+MEASURE(100)
+MEASURE(1000)
 
 /* COUNT hundredths of a second in which nothing happens. */
 static int64_t idle(int64_t count)
 {
     for (int i = 0; i < 1000; i++)
-        call();
+        calls_ours();
     bench_sleep_ns(2 * 1000 * 1000); /* looking is over */
     int64_t start = processor_time(CLOCK_PROCESS_CPUTIME_ID);
     bench_sleep_ns(count * 10 * 1000 * 1000);

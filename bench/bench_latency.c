@@ -4,36 +4,7 @@
  * holds a look at the clock for each call.
  */
 #include "bench.h"
-#include "by_hand.h"
-
-#include <anysync.h>
-
-static struct by_hand_loop by_hand;
-
-static int noop_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    return 0;
-}
-
-static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
-
-static int by_hand_noop(void *unused)
-{
-    (void)unused;
-    return 0;
-}
-
-static void call_ours(void)
-{
-    bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
-}
-
-static void call_by_hand(void)
-{
-    by_hand_run(&by_hand, by_hand_noop, NULL, INT64_MAX);
-}
+#include "calls.h"
 
 static int64_t timed(void (*call)(void), int64_t count)
 {
@@ -50,17 +21,12 @@ static int64_t timed(void (*call)(void), int64_t count)
 
 static int64_t ours(int64_t count)
 {
-    return timed(call_ours, count);
+    return timed(calls_ours, count);
 }
 
 static int64_t hand(int64_t count)
 {
-    return timed(call_by_hand, count);
-}
-
-static void set_up(void)
-{
-    by_hand_start(&by_hand);
+    return timed(calls_by_hand, count);
 }
 
 const struct bench_row bench_rows[] = {
@@ -70,6 +36,6 @@ const struct bench_row bench_rows[] = {
                 .cores = 2,
                 .count = 20000,
                 .records = "ns",
-                .setup = set_up},
+                .setup = calls_set_up},
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

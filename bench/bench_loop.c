@@ -10,19 +10,11 @@
  */
 #include "bench.h"
 #include "by_hand.h"
+#include "calls.h"
 
 #include <anysync.h>
 #include <event2/event.h>
 #include <pthread.h>
-
-static int noop_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    return 0;
-}
-
-static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
 
 static int nested_body(void *argument, void *result)
 {
@@ -30,7 +22,7 @@ static int nested_body(void *argument, void *result)
     int64_t start = bench_now_ns();
 
     for (int64_t i = 0; i < count; i++)
-        bench_check(anysync_run(&noop, NULL, NULL, ANYSYNC_FOREVER), "a nested anysync_run");
+        bench_check(anysync_run(&calls_noop, NULL, NULL, ANYSYNC_FOREVER), "a nested anysync_run");
     *(int64_t *)result = bench_now_ns() - start;
     return 0;
 }
@@ -51,7 +43,7 @@ static int64_t ours_here(int64_t count)
     int64_t start = bench_now_ns();
 
     for (int64_t i = 0; i < count; i++)
-        bench_check(anysync_run_here(&noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run_here");
+        bench_check(anysync_run_here(&calls_noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run_here");
     return bench_now_ns() - start;
 }
 
@@ -136,7 +128,7 @@ static int64_t floor_nested(int64_t count)
 
 static int64_t floor_here(int64_t count)
 {
-    int (*body)(void *argument, void *result) = noop_body;
+    int (*body)(void *argument, void *result) = calls_noop.body;
     int64_t start = bench_now_ns();
 
     for (int64_t i = 0; i < count; i++) {

@@ -23,6 +23,7 @@
  */
 #include "bench.h"
 #include "by_hand.h"
+#include "calls.h"
 #include "floor.h"
 
 #include <anysync.h>
@@ -33,15 +34,6 @@
 enum { CALLERS = 8, EXECUTORS_MOST = 8, PAYLOAD_MOST = 65536 };
 
 static int64_t size; /* the N of this row */
-
-static int noop_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    return 0;
-}
-
-static const struct anysync_function noop = ANYSYNC_FUNCTION(noop, noop_body, 0, 0);
 
 /* --- tasks, live ------------------------------------------------------------------------------ */
 
@@ -70,7 +62,7 @@ static int tasks_body(void *argument, void *result)
 {
     (void)result;
     for (int64_t done = 0; done < *(int64_t *)argument; done += size)
-        collect(&noop);
+        collect(&calls_noop);
     return 0;
 }
 
@@ -289,7 +281,8 @@ static void ours_work(int index)
     struct anysync_executor *mine = executors[index % size];
 
     for (int64_t i = 0; i < share; i++)
-        bench_check(anysync_run_on(mine, &noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run_on");
+        bench_check(
+                anysync_run_on(mine, &calls_noop, NULL, NULL, ANYSYNC_FOREVER), "anysync_run_on");
 }
 
 static void hand_work(int index)

@@ -9,79 +9,27 @@
  * deadlines and functions.
  */
 #include "bench.h"
-#include "by_hand.h"
 #include "floor.h"
+#include "sleepers.h"
 
 #include <anysync.h>
-#include <event2/event.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
-#define DELAY_NS 1000000000
+#define DELAY_NS SLEEPERS_DELAY_NS
 #define STACK_SIZE 16384
 
-static int64_t sleepers;         /* how many there are */
-static int64_t begun, ended;     /* the loop's */
-static int64_t bytes_at_start;   /* resident */
-static int64_t bytes_all_asleep; /* likewise */
+/* --- callbacks -------------------------------------------------------------------------------- */
+
+static int64_t sleepers; /* how many there are */
 static struct anysync_future *finished;
-
-static int64_t resident_bytes(void)
-{
-    long long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-
-    if (file == NULL || fscanf(file, "%*s %lld", &pages) != 1)
-        bench_check(-1, "/proc/self/statm");
-    else
-        fclose(file);
-    return (int64_t)pages * sysconf(_SC_PAGESIZE);
-}
-
-static void sleeper_begins(void)
-{
-    if (++begun == sleepers)
-        bytes_all_asleep = resident_bytes();
-}
-
-static int sleeper_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    sleeper_begins();
-    bench_check(anysync_sleep(anysync_in_ns(DELAY_NS)), "anysync_sleep");
-    if (++ended == sleepers)
-        bench_check(anysync_future_set(finished, NULL), "anysync_future_set");
-    return 0;
-}
-
-static const struct anysync_function sleeper = ANYSYNC_FUNCTION(sleeper, sleeper_body, 0, 0);
-
-static int all_body(void *argument, void *result)
-{
-    (void)argument;
-    (void)result;
-    for (int64_t i = 0; i < sleepers; i++)
-        bench_check(anysync_spawn(&sleeper, NULL, NULL), "anysync_spawn");
-    return anysync_wait(finished, NULL, ANYSYNC_FOREVER);
-}
-
-static const struct anysync_function all = ANYSYNC_FUNCTION(all, all_body, 0, 0);
-
-static void run_ours(void)
-{
-    bench_check(anysync_future_new(0, &finished), "anysync_future_new");
-    bench_check(anysync_run(&all, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
-}
 
 static void on_done(struct anysync_future *future, void *unused)
 {
     (void)unused;
     bench_check(anysync_future_result(future, NULL), "a timed future");
-    if (++ended == sleepers)
+    if (sleepers_end_one())
         bench_check(anysync_future_set(finished, NULL), "anysync_future_set");
 }
 
@@ -95,40 +43,18 @@ static int callbacks_body(void *argument, void *result)
         bench_check(anysync_future_at(anysync_in_ns(DELAY_NS), &future), "anysync_future_at");
         bench_check(anysync_future_on_done(future, on_done, NULL), "anysync_future_on_done");
         anysync_future_unref(future);
-        sleeper_begins();
+        sleepers_begin_one();
     }
     return anysync_wait(finished, NULL, ANYSYNC_FOREVER);
 }
 
 static const struct anysync_function callbacks = ANYSYNC_FUNCTION(callbacks, callbacks_body, 0, 0);
 
-static void run_callbacks(void)
+static void run_callbacks(int64_t count)
 {
+    sleepers = count;
     bench_check(anysync_future_new(0, &finished), "anysync_future_new");
     bench_check(anysync_run(&callbacks, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *argument)
-{
-    (void)fd;
-    (void)what;
-    (void)argument;
-    ended++;
-}
-
-static void run_timers(void)
-{
-    const struct timeval delay = {DELAY_NS / 1000000000, 0};
-    struct event_base *base = by_hand_base_new();
-
-    for (int64_t i = 0; i < sleepers; i++) {
-        struct event *timer = evtimer_new(base, on_timer, NULL);
-
-        bench_check(timer == NULL || evtimer_add(timer, &delay), "evtimer_add");
-        sleeper_begins();
-    }
-    event_base_loop(base, 0);
-    bench_check(ended != sleepers, "timers are missing");
 }
 
 /* --- floor ------------------------------------------------------------------------------------ */
@@ -143,31 +69,31 @@ static void stack_main(void)
 {
     int64_t deadline_ns = bench_now_ns() + DELAY_NS;
 
-    sleeper_begins();
+    sleepers_begin_one();
     while (bench_now_ns() < deadline_ns) {
         wake_ns = deadline_ns;
         floor_switch(&tops[current], home);
     }
-    ended++;
+    (void)sleepers_end_one();
     wake_ns = 0;
     floor_switch(&tops[current], home);
 }
 
-static void run_stacks(void)
+static void run_stacks(int64_t count)
 {
-    size_t size = (size_t)sleepers * STACK_SIZE;
+    size_t size = (size_t)count * STACK_SIZE;
     char *stacks = mmap(
             NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     bench_check(stacks == MAP_FAILED, "mmap");
     madvise(stacks, size, MADV_NOHUGEPAGE);
-    tops = malloc((size_t)sleepers * sizeof(*tops));
+    tops = malloc((size_t)count * sizeof(*tops));
     bench_check(tops == NULL, "malloc");
-    for (current = 0; current < sleepers; current++) {
+    for (current = 0; current < count; current++) {
         tops[current] = floor_stack(stacks + current * STACK_SIZE, STACK_SIZE, stack_main);
         floor_switch(&home, tops[current]);
     }
-    for (current = 0; current < sleepers; current++) {
+    for (current = 0; current < count; current++) {
         for (floor_switch(&home, tops[current]); wake_ns; floor_switch(&home, tops[current])) {
             struct timespec until = {wake_ns / 1000000000, (long)(wake_ns % 1000000000)};
 
@@ -186,19 +112,19 @@ struct due {
 static void count_ended(void *unused)
 {
     (void)unused;
-    ended++;
+    (void)sleepers_end_one();
 }
 
-static void run_array(void)
+static void run_array(int64_t count)
 {
-    struct due *array = malloc((size_t)sleepers * sizeof(*array));
+    struct due *array = malloc((size_t)count * sizeof(*array));
 
     bench_check(array == NULL, "malloc");
-    for (int64_t i = 0; i < sleepers; i++) {
+    for (int64_t i = 0; i < count; i++) {
         array[i] = (struct due){bench_now_ns() + DELAY_NS, count_ended, NULL};
-        sleeper_begins();
+        sleepers_begin_one();
     }
-    for (int64_t i = 0; i < sleepers; i++) {
+    for (int64_t i = 0; i < count; i++) {
         struct timespec until = {
                 array[i].when_ns / 1000000000, (long)(array[i].when_ns % 1000000000)};
 
@@ -211,21 +137,19 @@ static void run_array(void)
 
 /* --- the two things measured ------------------------------------------------------------------ */
 
-static int64_t beyond(int64_t count, void (*run)(void))
+static int64_t beyond(int64_t count, void (*run)(int64_t count))
 {
-    int64_t start = bench_now_ns();
+    int64_t each;
 
-    sleepers = count;
-    run();
-    return bench_now_ns() - start - DELAY_NS;
+    return sleepers_run(count, run, &each);
 }
 
-static int64_t bytes(int64_t count, void (*run)(void))
+static int64_t bytes(int64_t count, void (*run)(int64_t count))
 {
-    bytes_at_start = resident_bytes();
-    sleepers = count;
-    run();
-    return (bytes_all_asleep - bytes_at_start) / count;
+    int64_t each;
+
+    (void)sleepers_run(count, run, &each);
+    return each;
 }
 
 /* The harness asks for one repetition of the whole. */
@@ -241,9 +165,9 @@ static int64_t bytes(int64_t count, void (*run)(void))
     MEASURE(side##_beyond_1m, beyond, 1000000, run)                                                \
     MEASURE(side##_bytes_1m, bytes, 1000000, run)
 
-BOTH(ours, run_ours)
+BOTH(ours, sleepers_ours)
 BOTH(calls, run_callbacks)
-BOTH(hand, run_timers)
+BOTH(hand, sleepers_timers)
 BOTH(array, run_array)
 #ifdef FLOOR_HAS_SWITCH
 BOTH(floor, run_stacks)
