@@ -131,7 +131,7 @@ $(demo): $(call objects,$(wildcard docs/examples/demo/*.c))
 $(tests) $(examples) $(benches): $(BUILD)/%: $(BUILD)/%.o
 $(tests) $(examples) $(benches) $(demo): $(static)
 	echo "  LINK  $@"
-	$(LINK) -o $@ $(filter %.o,$^) $(static) $(LIBS) $(if $(filter $(demo),$@),-levent_extra)
+	$(LINK) -o $@ $(filter %.o,$^) $(static) $(LIBS) $(if $(filter $(demo),$@),-levent_extra) $(if $(filter $(benches),$@),-lm)
 
 .PHONY: all test bench bench-peers bench-docs demo repeat check deps tidy format clean install run-test run-bench run-demo run-repeat
 .SECONDARY:

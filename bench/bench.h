@@ -64,7 +64,8 @@ struct bench_row {
     int memory_gb;                  /* it needs that much free */
     int repetitions;                /* 0: BENCH_REPETITIONS, which is the most */
     const char *target;             /* in words; NULL: none */
-    bench_limit_fn *limit;          /* NULL: none */
+    double bound;                   /* the worst figure that still meets it; 0: none */
+    bench_limit_fn *limit;          /* likewise; the stricter of the two counts; NULL: none */
 };
 
 /* Defined by each program. */

@@ -97,28 +97,22 @@ static int64_t hand_await(int64_t count)
     return by_hand_callbacks(count * 2); /* the child, and the parent again */
 }
 
-static double sixty(const double *medians)
+static double twice_the_floor(const double *medians)
 {
-    (void)medians;
-    return 60;
-}
-
-static double twenty_five(const double *medians)
-{
-    (void)medians;
-    return 25;
+    return medians[BENCH_FLOOR] * 2;
 }
 
 const struct bench_row bench_rows[] = {
         {.key = "W4",
                 .work = "W4 spawn and await",
                 .run = {ours_await, hand_await, floor_awaits},
-                .target = "60",
-                .limit = sixty},
+                .target = "20, 2 x floor",
+                .bound = 20,
+                .limit = twice_the_floor},
         {.key = "W5",
                 .work = "W5 yield",
                 .run = {ours_yield, by_hand_callbacks, floor_yields},
-                .target = "25",
-                .limit = twenty_five},
+                .target = "8",
+                .bound = 8},
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

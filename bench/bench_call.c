@@ -13,6 +13,7 @@
 #include "floor.h"
 
 #include <anysync.h>
+#include <math.h>
 
 static struct by_hand_loop by_hand;
 
@@ -128,14 +129,20 @@ static void set_up_across(void)
         bench_check(anysync_run(&pin, NULL, NULL, ANYSYNC_FOREVER), "anysync_run");
 }
 
-static double fifth_of_by_hand(const double *medians)
+/* A tenth of the best peer; without peers only the first half of it. */
+static double near_the_spin(const double *medians)
 {
-    return medians[BENCH_BY_HAND] / 5;
+    return fmin(fmax(400, medians[BENCH_FLOOR] * 3.5), medians[BENCH_BEST_PEER] / 10);
 }
 
-static double as_by_hand(const double *medians)
+static double below_the_futex(const double *medians)
 {
-    return medians[BENCH_BY_HAND];
+    return medians[BENCH_FLOOR] * 0.9;
+}
+
+static double near_the_wake(const double *medians)
+{
+    return medians[BENCH_FLOOR] * 1.1;
 }
 
 static double as_without_deadline(const double *medians)
@@ -149,14 +156,14 @@ const struct bench_row bench_rows[] = {
                 .run = {ours, hand, floor_spin},
                 .cores = 2,
                 .setup = set_up,
-                .target = "by hand / 5",
-                .limit = fifth_of_by_hand},
+                .target = "400 or 3.5 floor, peer / 10",
+                .limit = near_the_spin},
         {.key = "W1-one-core",
                 .work = "W1 run, one core",
                 .run = {ours, hand, floor_futex},
                 .setup = set_up_one_core,
-                .target = "by hand",
-                .limit = as_by_hand},
+                .target = "0.9 x floor",
+                .limit = below_the_futex},
         {.key = "W1-across",
                 .work = "W1 run, pinned across",
                 .cores = 2,
@@ -167,8 +174,8 @@ const struct bench_row bench_rows[] = {
                 .setup = set_up,
                 .count = 50,
                 .run = {ours_parked, hand_parked, floor_parked},
-                .target = "by hand",
-                .limit = as_by_hand},
+                .target = "1.1 x floor",
+                .limit = near_the_wake},
         {.key = "W12",
                 .work = "W12 run, 10 s deadline",
                 .cores = 2,

@@ -13,6 +13,7 @@
 #include <anysync.h>
 #include <arpa/inet.h>
 #include <event2/event.h>
+#include <math.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -225,7 +226,7 @@ static void set_up(void)
 
 static double nearly_by_hand(const double *medians)
 {
-    return medians[BENCH_BY_HAND] * 0.97;
+    return fmax(medians[BENCH_BY_HAND] * 0.97, medians[BENCH_BEST_PEER]);
 }
 
 const struct bench_row bench_rows[] = {
@@ -235,7 +236,7 @@ const struct bench_row bench_rows[] = {
                 .run = {ours, hand, floor_epoll},
                 .setup = set_up,
                 .client = client,
-                .target = "0.97 x by hand",
+                .target = "0.97 x by hand, best peer",
                 .limit = nearly_by_hand},
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

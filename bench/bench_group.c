@@ -241,50 +241,26 @@ static int64_t hand_cancel(int64_t count)
     return start;
 }
 
-static double limit_cancel(const double medians[BENCH_MEDIANS])
-{
-    (void)medians;
-    return 80;
-}
-
-static double limit_group(const double medians[BENCH_MEDIANS])
-{
-    (void)medians;
-    return 40;
-}
-
-static double limit_scope(const double medians[BENCH_MEDIANS])
-{
-    (void)medians;
-    return 8;
-}
-
-static double limit_capture(const double medians[BENCH_MEDIANS])
-{
-    (void)medians;
-    return 3;
-}
-
 const struct bench_row bench_rows[] = {
         {.key = "W14",
                 .work = "W14 cancel, collect",
                 .run = {ours_cancel, hand_cancel},
                 .target = "80",
-                .limit = limit_cancel},
+                .bound = 80},
         {.key = "W15-group",
                 .work = "W15 group of one",
                 .run = {ours_group, hand_group},
                 .target = "40",
-                .limit = limit_group},
+                .bound = 40},
         {.key = "W15-scope",
                 .work = "W15 scope",
                 .run = {ours_scope, hand_scope},
                 .target = "8",
-                .limit = limit_scope},
+                .bound = 8},
         {.key = "W15-capture",
                 .work = "W15 capture",
                 .run = {ours_capture, hand_capture},
                 .target = "3",
-                .limit = limit_capture},
+                .bound = 3},
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

@@ -178,29 +178,11 @@ BOTH(floor, run_stacks)
 #define floor_bytes_1m NULL
 #endif
 
-static double ms_beyond(const double *medians)
-{
-    (void)medians;
-    return 600;
-}
-
-static double page_and_record(const double *medians)
-{
-    (void)medians;
-    return 4200;
-}
-
-static double future_and_callback(const double *medians)
-{
-    (void)medians;
-    return 200;
-}
-
 #define ROW(name, text, kind, what, number, side, least, gigabytes, asked, in_words, worst)        \
     {                                                                                              \
         .key = name, .work = text, .unit = kind, .count = 1, .fresh = true, .repetitions = 5,      \
         .run = {side##_##what##_##number, hand_##what##_##number, least##_##what##_##number},      \
-        .memory_gb = gigabytes, .peer = asked, .target = in_words, .limit = worst                  \
+        .memory_gb = gigabytes, .peer = asked, .target = in_words, .bound = worst                  \
     }
 #define STACKS(name, text, kind, what, number, gigabytes, asked, in_words, worst)                  \
     ROW(name, text, kind, what, number, ours, floor, gigabytes, asked, in_words, worst)
@@ -209,19 +191,19 @@ static double future_and_callback(const double *medians)
 
 const struct bench_row bench_rows[] = {
         STACKS("W6-time", "W6 100k sleepers, beyond 1 s", BENCH_MS, beyond, 100k, 1, NULL, "600",
-                ms_beyond),
-        STACKS("W6-bytes", "W6 resident bytes each", BENCH_BYTES, bytes, 100k, 1, NULL, NULL, NULL),
+                600),
+        STACKS("W6-bytes", "W6 resident bytes each", BENCH_BYTES, bytes, 100k, 1, NULL, NULL, 0),
         STACKS("W6-1M-time", "W6 1M sleepers, beyond 1 s", BENCH_MS, beyond, 1m, 10,
-                "W6-time-1000000", "600", ms_beyond),
+                "W6-time-1000000", "600", 600),
         STACKS("W6-1M-bytes", "W6 1M, resident bytes each", BENCH_BYTES, bytes, 1m, 10,
-                "W6-bytes-1000000", "4,200", page_and_record),
+                "W6-bytes-1000000", "4,200", 4200),
         CALLBACKS("W6-callbacks-time", "W6 100k callbacks, beyond", BENCH_MS, beyond, 100k, "600",
-                ms_beyond),
+                600),
         CALLBACKS("W6-callbacks-bytes", "W6 100k callbacks, bytes", BENCH_BYTES, bytes, 100k, NULL,
-                NULL),
+                0),
         CALLBACKS("W6-callbacks-1M-time", "W6 1M callbacks, beyond", BENCH_MS, beyond, 1m, "600",
-                ms_beyond),
+                600),
         CALLBACKS("W6-callbacks-1M-bytes", "W6 1M callbacks, bytes", BENCH_BYTES, bytes, 1m, "200",
-                future_and_callback),
+                200),
 };
 const size_t bench_row_count = sizeof(bench_rows) / sizeof(bench_rows[0]);

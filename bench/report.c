@@ -70,12 +70,21 @@ static int best_peer(const struct bench_row *row, const struct samples *samples)
     return best;
 }
 
+/* The worst figure that meets the target. */
+static double worst(const struct bench_row *row, const double medians[BENCH_MEDIANS])
+{
+    double bound = row->bound > 0 ? row->bound : NAN;
+    double limit = row->limit ? row->limit(medians) : NAN;
+
+    return more_is_better(row) ? fmax(bound, limit) : fmin(bound, limit);
+}
+
 /* row key work unit ours peer floor ours/peer ours/floor min max target limit met ... */
 static void print_line(const struct bench_row *row, const struct samples *samples,
         const double medians[BENCH_MEDIANS], enum bench_side peer)
 {
     double ours = medians[BENCH_OURS];
-    double limit = row->limit && peer == BENCH_BY_HAND ? row->limit(medians) : NAN;
+    double limit = peer == BENCH_BY_HAND ? worst(row, medians) : NAN;
     bool met = more_is_better(row) ? ours >= limit : ours <= limit;
     int best = peer == BENCH_OTHER ? 0 : best_peer(row, samples);
     const struct side *own = &samples->sides[BENCH_OURS];
