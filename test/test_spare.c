@@ -4,6 +4,7 @@
  *
  * Promised                                      Tested by
  *   an idle worker gives it back by itself      a_burst_gives_its_memory_back
+ *   and what tasks without stacks have left     a_queue_gives_its_memory_back
  *   so does a loop that ends                    a_loop_that_ends_gives_memory_back
  *   and anysync_trim(), at once                 trim_gives_memory_back_at_once
  *   a burst finds what the last one left        stress_bursts_follow_each_other
@@ -71,6 +72,39 @@ TEST(a_burst_gives_its_memory_back)
 
     CHECK_EQ(burst_run(burst_size()), 0);
     while (asi_spare_any()) /* its timer goes off by itself; a hang is a failure */
+        sched_yield();
+    if (!TEST_ASAN && !TEST_TSAN)
+        CHECK_GE(before + KEPT_BYTES, resident());
+}
+
+ANYSYNC_COROUTINE(void, nothing, (int, unused))
+{
+    (void)unused;
+    return 0;
+}
+
+/* COUNT tasks that all wait for their turn at once. */
+ANYSYNC_COROUTINE(void, queue, (long, count))
+{
+    for (long i = 0; i < count; i++)
+        CHECK_EQ(nothing_start(NULL, 0), 0);
+    return 0;
+}
+
+TEST(a_queue_gives_its_memory_back)
+{
+    long count = 10 * burst_size();
+
+    CHECK_EQ(anysync_executor_start(NULL), 0);
+    asi_spare_trim_all();
+    long before = resident();
+    CHECK_EQ(queue_run(count), 0);
+    CHECK_EQ(queue_run(1), 0); /* it comes after the others */
+    if (!TEST_ASAN && !TEST_TSAN) {
+        CHECK_GE(resident(), before + count * 256); /* kept at first */
+        CHECK(asi_recycle_spare());
+    }
+    while (asi_spare_any())
         sched_yield();
     if (!TEST_ASAN && !TEST_TSAN)
         CHECK_GE(before + KEPT_BYTES, resident());

@@ -14,7 +14,7 @@
  *
  * MEMORY  A suspended coroutine holds the pages its stack has touched, at least one, and 256 bytes.
  *   What a burst of tasks leaves behind goes back to the system within a second, a little at a
- *   time, between tasks: all stacks but 256 of each size, and all records but 8 MiB, that nobody
+ *   time, between tasks: all stacks but 256 of each size, and all records but 16 MiB, that nobody
  *   has needed for 200 ms.  Bursts that follow each other faster than that find everything in
  *   place.  anysync_trim() does not wait.
  *

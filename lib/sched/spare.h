@@ -17,6 +17,7 @@
 #define ASI_SCHED_SPARE_H
 
 #include "coro/stack.h"
+#include "thread/recycle.h"
 #include "thread/slab.h"
 
 struct asi_scheduler;
@@ -30,7 +31,7 @@ void asi_spare_trim_all(void);
 /* Whether there is any. */
 static inline bool asi_spare_any(void)
 {
-    return asi_stacks_spare() || asi_slabs_spare();
+    return asi_stacks_spare() || asi_recycle_spare() || asi_slabs_spare();
 }
 
 #endif

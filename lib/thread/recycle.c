@@ -7,12 +7,14 @@
  *   (links), a batch at a time, and back the same way.  A thread that only takes, and one that only
  *   gives, so meet in the depot, where the batch given last is taken first: it is still in some
  *   cache.  The depot is bounded; what it cannot hold goes back, and slabs that are empty are lent
- *   to the system.
+ *   to the system.  The way through the slabs costs as much as the rest of a task, so where there
+ *   is a loop that will trim it, the depot takes as many as a burst needs.
  */
 #include "thread/recycle.h"
 
 #include "base/memory.h"
 #include "thread/cell.h"
+#include "thread/flag.h"
 #include "thread/local.h"
 #include "thread/lock.h"
 #include "thread/slab.h"
@@ -21,7 +23,11 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { DEPOT_BATCHES = 512, OTHERS = ASI_RECYCLE_RECORD_SIZE / sizeof(void *) - 1 };
+enum {
+    KEPT = 512,    /* batches that the depot keeps for good */
+    MOST = 1 << 16 /* batches in it: half a gigabyte of records */
+};
+enum { OTHERS = ASI_RECYCLE_RECORD_SIZE / sizeof(void *) - 1 };
 
 /* A batch lies in one of its objects, and tells of the others. */
 struct batch {
@@ -34,8 +40,10 @@ struct batch {
 
 static struct depot {
     struct asi_lock lock;
-    struct batch *batches; /* [lock] whole ones */
-    unsigned count;        /* [lock] */
+    struct batch *batches;    /* [lock] whole ones */
+    unsigned count;           /* [lock] */
+    unsigned least;           /* [lock] since the last trim */
+    struct asi_counter spare; /* [lock] batches beyond those kept for good */
 } depots[ASI_RECYCLE_CLASSES] = {
         {.lock = ASI_LOCK_INIT}, {.lock = ASI_LOCK_INIT}, {.lock = ASI_LOCK_INIT}};
 
@@ -80,7 +88,7 @@ static void free_objects(enum asi_recycle_class kind, void **objects, unsigned c
     if (count == 0)
         return;
     if (kind != ASI_RECYCLE_LINK) {
-        asi_slab_give(chain_of(objects, count));
+        asi_slab_give(chain_of(objects, count), false);
         return;
     }
     for (unsigned i = 0; i < count; i++)
@@ -98,39 +106,57 @@ static void store(enum asi_recycle_class kind, void **objects)
         batch->chain = chain_of(objects, others);
     else
         memcpy(batch->others, objects, others * sizeof(void *));
+    unsigned most = kind != ASI_RECYCLE_LINK && asi_local.scheduler ? MOST : KEPT;
     asi_lock_take(&depot->lock);
-    bool room = depot->count < DEPOT_BATCHES;
+    bool room = depot->count < most;
     if (room) {
         batch->next = depot->batches;
         depot->batches = batch;
-        depot->count++;
+        if (depot->count++ >= KEPT)
+            asi_counter_add(&depot->spare, 1);
     }
     asi_lock_give(&depot->lock);
     if (!room)
         free_objects(kind, objects, others + 1);
 }
 
-/* A batch of the depot.  Returns how many OBJECTS there are now. */
-static unsigned fetch(enum asi_recycle_class kind, void **objects)
+/* [lock] NULL: there is none. */
+static struct batch *pop(struct depot *depot)
 {
-    struct depot *depot = &depots[kind];
+    struct batch *batch = depot->batches;
+
+    if (!batch)
+        return NULL;
+    depot->batches = batch->next;
+    if (--depot->count < depot->least)
+        depot->least = depot->count;
+    if (depot->count >= KEPT)
+        asi_counter_add(&depot->spare, (uint64_t)-1);
+    return batch;
+}
+
+/* The objects of BATCH.  Returns how many. */
+static unsigned unpack(enum asi_recycle_class kind, struct batch *batch, void **objects)
+{
     unsigned others = kinds[kind].batch - 1;
 
-    asi_lock_take(&depot->lock);
-    struct batch *batch = depot->batches;
-    if (batch) {
-        depot->batches = batch->next;
-        depot->count--;
-    }
-    asi_lock_give(&depot->lock);
-    if (!batch)
-        return 0;
     if (kind == ASI_RECYCLE_LINK)
         (void)objects_of(batch->chain, objects);
     else
         memcpy(objects, batch->others, others * sizeof(void *));
     objects[others] = batch;
     return others + 1;
+}
+
+/* A batch of the depot.  Returns how many OBJECTS there are now. */
+static unsigned fetch(enum asi_recycle_class kind, void **objects)
+{
+    struct depot *depot = &depots[kind];
+
+    asi_lock_take(&depot->lock);
+    struct batch *batch = pop(depot);
+    asi_lock_give(&depot->lock);
+    return batch ? unpack(kind, batch, objects) : 0;
 }
 
 /* New objects: records come in batches.  Returns how many. */
@@ -217,6 +243,43 @@ struct asi_shelf *asi_recycle_flush(struct asi_shelf *shelves)
     }
     asi_free(shelves);
     return asi_recycle_no_shelves;
+}
+
+bool asi_recycle_spare(void)
+{
+    return asi_counter_get(&depots[ASI_RECYCLE_RECORD].spare) > 0 ||
+           asi_counter_get(&depots[ASI_RECYCLE_TIMED].spare) > 0;
+}
+
+/* See asi_recycle_trim(). */
+static bool trim(enum asi_recycle_class kind, bool all, unsigned most)
+{
+    struct depot *depot = &depots[kind];
+    struct batch *batches = NULL;
+    void *objects[ASI_RECYCLE_SHELF];
+
+    asi_lock_take(&depot->lock);
+    unsigned least = all ? depot->count : depot->least;
+    for (; most > 0 && least > KEPT; most--, least--) {
+        struct batch *batch = pop(depot);
+        batch->next = batches;
+        batches = batch;
+    }
+    depot->least = least > KEPT ? least : depot->count;
+    asi_lock_give(&depot->lock);
+    while (batches) {
+        struct batch *batch = batches;
+        batches = batch->next;
+        asi_slab_give(chain_of(objects, unpack(kind, batch, objects)), true);
+    }
+    return least > KEPT;
+}
+
+bool asi_recycle_trim(bool all, unsigned most)
+{
+    bool records = trim(ASI_RECYCLE_RECORD, all, most);
+
+    return trim(ASI_RECYCLE_TIMED, all, most) || records;
 }
 
 void asi_recycle_before_fork(void)

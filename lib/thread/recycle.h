@@ -10,8 +10,9 @@
  *
  * Thread    any.   Progress  one lock for every 23 objects at most.
  * Order     what the giver did with an object happens before it is taken again.
- * Memory    at most 64 objects of a size for each thread and DEPOT_BATCHES for all; the rest goes
- *           back to where it came from: records to slabs (slab.h), links to malloc.
+ * Memory    at most 64 objects of a size for each thread, and 512 batches for all; of records, what
+ *           threads with a loop give beyond that stays until it is trimmed (sched/spare.h).  The
+ *           rest goes back to where it came from: records to slabs (slab.h), links to malloc.
  *           Sanitizer builds hand everything to malloc and free, so that they see each use after
  *           free.
  */
@@ -20,6 +21,7 @@
 
 #include "base/assert.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum asi_recycle_class {
@@ -91,6 +93,13 @@ static inline void asi_recycle_give_kept(
 #endif
 void *asi_recycle_take_fresh(enum asi_recycle_class kind);
 void asi_recycle_give_fresh(void *object);
+
+/* Whether the depot holds more records than are kept for good: a look without its lock. */
+bool asi_recycle_spare(void);
+
+/* Give back batches of records that nobody has needed since the last trim, or ALL that are spare,
+ * and MOST of a size at most.  Returns whether there are more of them. */
+bool asi_recycle_trim(bool all, unsigned most);
 
 /* The end of a thread: what is on its SHELVES goes to the depot, and they are freed.  Returns those
  * that it has from then on. */

@@ -140,12 +140,12 @@ static bool lend(void *block)
 }
 
 /* Slabs of which no record is in use: the caller alone knows them. */
-static void retire(struct asi_list *empty)
+static void retire(struct asi_list *empty, bool for_good)
 {
     while (!asi_list_is_empty(empty)) {
         struct slab *slab = asi_container_of(empty->next, struct slab, list);
         asi_list_remove(&slab->list);
-        bool lent = lend(slab);
+        bool lent = !for_good && lend(slab);
         asi_lock_take(&lock);
         bool keep = lent && idle_count < MOST_IDLE;
         if (keep)
@@ -223,7 +223,7 @@ static void became_empty(struct slab *slab, struct asi_list *empty)
         asi_list_add(empty, &slab->list);
 }
 
-void asi_slab_give(struct asi_spare *spare)
+void asi_slab_give(struct asi_spare *spare, bool for_good)
 {
     struct asi_list empty;
 
@@ -241,7 +241,7 @@ void asi_slab_give(struct asi_spare *spare)
         spare = next;
     }
     asi_lock_give(&lock);
-    retire(&empty);
+    retire(&empty, for_good);
 }
 
 bool asi_slabs_spare(void)

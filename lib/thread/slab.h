@@ -26,8 +26,9 @@ struct asi_spare {
  * ASI_RECYCLE_TIMED_SIZE each, else ASI_RECYCLE_RECORD_SIZE. */
 struct asi_spare *asi_slab_take(bool small, unsigned count, unsigned *ret_count);
 
-/* Give all of CHAIN back (consumed). */
-void asi_slab_give(struct asi_spare *chain);
+/* Give all of CHAIN back (consumed).  FOR_GOOD: nobody will need them soon, so blocks that become
+ * empty are unmapped, not kept for the next trim. */
+void asi_slab_give(struct asi_spare *chain, bool for_good);
 
 /* Whether there are more empty blocks than are kept for good: a look without the lock. */
 bool asi_slabs_spare(void);
