@@ -4,6 +4,7 @@
 #
 #   bench/run.sh BUILD_DIR [PATTERN]    only rows whose key matches PATTERN (W1, W3-4, ...)
 #   BENCH_ONLY=ours,floor,tokio bench/run.sh BUILD_DIR      only those sides
+#   BENCH_ROWS=W make bench             the pattern, for who calls make: the table without the curves
 #
 # The peers in build/peers (make bench-peers) take their turns in the same rows; BENCH_PEERS names
 # another directory.  BUILD_DIR/bench.raw has what the programs printed; report.sh makes tables and
@@ -13,7 +14,7 @@
 # failure, for the machine may be busy.
 set -u
 build=${1:?usage: run.sh BUILD_DIR [PATTERN]}
-pattern=${2:-.}
+pattern=${2:-${BENCH_ROWS:-.}}
 here=$(dirname "$0")
 seconds=1800 # a row takes a few, with peers minutes; more is a hang
 raw=$build/bench.raw
