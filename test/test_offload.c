@@ -412,12 +412,13 @@ TEST(h2_run_abandons_after_the_grace_time)
 
 /* --- H4 --------------------------------------------------------------------------------------- */
 
-ANYSYNC_BLOCKING(void, asks, (struct anysync_future *, begun))
+ANYSYNC_BLOCKING(
+        void, asks, (struct anysync_future *, begun), (struct anysync_future *, told_twice))
 {
     CHECK_EQ(anysync_check_cancelled(), 0);
     CHECK(!anysync_cancel_reason());
     open_gate(begun);
-    while (anysync_check_cancelled() == 0)
+    while (anysync_check_cancelled() == 0 || !anysync_future_done(told_twice))
         nap();
     CHECK_EQ(anysync_check_cancelled(), -ECANCELED);
     CHECK_STR(anysync_cancel_reason(), "enough");
@@ -430,15 +431,17 @@ ANYSYNC_BLOCKING(void, asks, (struct anysync_future *, begun))
 
 static void check_asks(void)
 {
-    struct anysync_future *begun = new_gate();
+    struct anysync_future *begun = new_gate(), *told_twice = new_gate();
     ANYSYNC_SCOPED_FUTURE(asks, soon);
 
-    CHECK_EQ(asks_start(&soon, begun), 0);
+    CHECK_EQ(asks_start(&soon, begun, told_twice), 0);
     pass_gate(begun);
     CHECK_EQ(anysync_cancel_because(soon.future, "enough"), 0);
     CHECK_EQ(anysync_cancel_because(soon.future, "too late"), 0);
+    open_gate(told_twice);
     CHECK_EQ(asks_wait(&soon, ANYSYNC_FOREVER), -ECANCELED);
     anysync_future_unref(begun);
+    anysync_future_unref(told_twice);
     CHECK_EQ(anysync_check_cancelled(), 0);
 }
 
