@@ -8,6 +8,7 @@
 #   make test T=mailbox  only tests whose file name contains this; also TEST_SCALE=300 (percent)
 #   make check           make test in every kind of build
 #   make repeat N=100    the stress tests, N times, under clang's thread sanitizer (ONLY= takes all)
+#   make schedules       the library on virtual threads, in millions of orders (test/virtual/virtual.h)
 #   make bench           benchmarks        make demo URL=... ARGS=...          the demo program
 #   make bench-peers     install and build what make bench compares us with
 #   make bench-docs      make bench, and put its figures and plots into docs/performance.md
@@ -45,6 +46,16 @@ DEFINES := -D_POSIX_C_SOURCE=200809L $(if $(RACE),-DASI_RACE)
 FLAGS := -std=c11 $(OPT) -g -pthread $(WARN) $(SANITIZE) $(EVENT_CFLAGS) -fvisibility=hidden \
 	$(call try,-fstack-clash-protection) $(CFLAGS)
 LINK := $(CC) $(OPT) -g -pthread $(SANITIZE) $(LDFLAGS)
+
+# The library on virtual threads (VIRTUAL=plain), also with its plain accesses looked at (=races).
+ifdef VIRTUAL
+BUILD := build/virtual-$(VIRTUAL)
+FLAGS := -std=gnu11 -O1 -g -fno-pie -fno-common -fno-stack-protector -fvisibility=hidden \
+	-Wall -Wextra -Wno-attributes $(WERROR) -Itest/virtual
+endif
+virtual_flags := -DASI_VIRTUAL -DASI_RECYCLE_KEEPS=false -Itest '-Dtls_model(model)=unused' \
+	'-D_Thread_local=__attribute__((section("asi_tls")))' \
+	$(if $(filter races,$(VIRTUAL)),-fsanitize=thread -U__SANITIZE_THREAD__)
 
 objects = $(patsubst %,$(BUILD)/%.o,$(basename $(1)))
 programs = $(patsubst %.c,$(BUILD)/%,$(1))
@@ -105,13 +116,30 @@ install: all
 	'Libs: -L$${libdir} -lanysync' 'Libs.private: -pthread' >$(BUILD)/anysync.pc
 	install -m 644 $(BUILD)/anysync.pc '$(DESTDIR)$(LIBDIR)/pkgconfig'
 
+# The machine below the virtual threads is built without any of this, and has its own switch.
+scenes := $(wildcard test/virtual/scenes_*.c)
+machine := $(filter-out $(scenes),$(wildcard test/virtual/*.c)) lib/coro/first.c lib/base/assert.c \
+	lib/base/say.c
+schedules:
+	$(MAKE) --no-print-directory VIRTUAL=plain build/virtual-plain/virtual
+	$(MAKE) --no-print-directory VIRTUAL=races build/virtual-races/virtual
+	sh test/virtual/run.sh build/virtual-plain build/virtual-races $(ORDERS)
+$(BUILD)/virtual: $(patsubst %.c,$(BUILD)/machine/%.o,$(machine)) $(BUILD)/virtual.o
+	echo "  LINK  $@" && $(CC) -no-pie -o $@ $^ $(filter %switch_$(shell uname -m).o,$(library))
+$(BUILD)/virtual.o: $(library) $(call objects,$(scenes)) test/virtual/link.sh
+	echo "  LINK  $@" && sh test/virtual/link.sh $@ $(filter %.o,$^)
+
 $(BUILD)/%.o: %.c Makefile
 	echo "  CC    $<" && mkdir -p $(@D)
 	$(CC) $(DEFINES) -Iinclude $(OWN) $(FLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/%.o: %.S Makefile
 	echo "  AS    $<" && mkdir -p $(@D)
 	$(CC) -g -Ilib -MMD -MP -Wa,--noexecstack -c $< -o $@
-$(BUILD)/lib/%.o: OWN := -Ilib -fPIC
+$(BUILD)/machine/%.o: %.c Makefile
+	echo "  CC    $<" && mkdir -p $(@D)
+	$(CC) $(DEFINES) -Iinclude -Ilib -Itest $(FLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/lib/%.o: OWN := -Ilib $(if $(VIRTUAL),$(virtual_flags),-fPIC)
+$(call objects,$(scenes)): OWN := -Ilib $(virtual_flags)
 $(BUILD)/test/%.o $(BUILD)/bench/%.o: OWN := -Ilib
 
 # The folders are named so that the library also loses what a file that went away defined.
@@ -133,6 +161,6 @@ $(tests) $(examples) $(benches) $(demo): $(static)
 	echo "  LINK  $@"
 	$(LINK) -o $@ $(filter %.o,$^) $(static) $(LIBS) $(if $(filter $(demo),$@),-levent_extra) $(if $(filter $(benches),$@),-lm)
 
-.PHONY: all test bench bench-peers bench-docs demo repeat check deps tidy format clean install run-test run-bench run-demo run-repeat
+.PHONY: all test schedules bench bench-peers bench-docs demo repeat check deps tidy format clean install run-test run-bench run-demo run-repeat
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scenes of lib/thread: mailbox, cell, waiter, locks.  (What a scene is: virtual.h.)
+ */
+#include "virtual.h"
+
+#include "base/memory.h"
+#include "thread/brief.h"
+#include "thread/cell.h"
+#include "thread/doorbell.h"
+#include "thread/mailbox.h"
+#include "thread/once.h"
+#include "thread/owned.h"
+#include "thread/refs.h"
+#include "thread/waiter.h"
+
+#include <anysync.h>
+
+/* --- mailbox and doorbell --------------------------------------------------------------------- */
+
+enum { PRODUCERS = 2, EACH = 2 };
+
+struct parcel {
+    struct asi_letter letter;
+    int content;
+};
+
+static struct asi_mailbox mailbox;
+static struct asi_doorbell bell;
+static struct parcel parcels[PRODUCERS][EACH];
+static int refused[PRODUCERS];
+
+static void produce(void *argument)
+{
+    struct parcel *own = argument;
+
+    for (int i = 0; i < EACH; i++) {
+        own[i].content = i + 1;
+        switch (asi_mailbox_push(&mailbox, &own[i].letter)) {
+        case ASI_PUSH_WAKE:
+            asi_doorbell_ring(&bell);
+            break;
+        case ASI_PUSH_CLOSED:
+            refused[own == parcels[1]] = 1;
+            return;
+        case ASI_PUSH_QUEUED:
+            break;
+        }
+    }
+}
+
+/* Take what is there.  Returns how many. */
+static int take(int *last)
+{
+    int count = 0;
+
+    for (struct asi_letter *letter = asi_mailbox_take_all(&mailbox); letter;) {
+        struct parcel *parcel = (struct parcel *)(void *)letter;
+        int producer = parcel >= parcels[1];
+        letter = letter->next;
+        VIRTUAL_CHECK(parcel->content == last[producer] + 1); /* in the order of its producer */
+        last[producer]++;
+        count++;
+    }
+    return count;
+}
+
+static void consume(int most)
+{
+    int last[PRODUCERS] = {0}, count = 0;
+
+    while (count < most) {
+        count += take(last);
+        uint32_t ticket = asi_doorbell_ticket(&bell);
+        if (count < most && asi_mailbox_park(&mailbox))
+            (void)asi_doorbell_sleep(&bell, ticket, ANYSYNC_FOREVER);
+    }
+}
+
+SCENE(mailbox_wakes_its_consumer, 3, 1)
+{
+    asi_mailbox_init(&mailbox);
+    asi_doorbell_init(&bell);
+    int first = virtual_start(produce, parcels[0]);
+    int second = virtual_start(produce, parcels[1]);
+    consume(PRODUCERS * EACH);
+    virtual_join(first);
+    virtual_join(second);
+    VIRTUAL_CHECK(refused[0] + refused[1] == 0);
+}
+
+SCENE(mailbox_closes_with_nothing_in_it, 3, 1)
+{
+    int last[PRODUCERS] = {0}, count = 0;
+
+    asi_mailbox_init(&mailbox);
+    asi_doorbell_init(&bell);
+    int first = virtual_start(produce, parcels[0]);
+    int second = virtual_start(produce, parcels[1]);
+    do
+        count += take(last);
+    while (!asi_mailbox_close(&mailbox));
+    virtual_join(first);
+    virtual_join(second);
+    /* who was refused stopped at its first one */
+    VIRTUAL_CHECK(count >= (PRODUCERS - refused[0] - refused[1]) * EACH);
+}
+
+/* --- cell and waiter -------------------------------------------------------------------------- */
+
+static struct asi_cell *cell;
+static struct asi_waiter waiters[2];
+static int published;
+
+static void complete(void *unused)
+{
+    (void)unused;
+    published = 42;
+    asi_cell_complete(cell);
+}
+
+static void wait_for_cell(struct asi_waiter *waiter)
+{
+    struct asi_link *link = asi_link_new();
+
+    asi_waiter_init(waiter, NULL);
+    if (asi_cell_join(cell, link, waiter))
+        VIRTUAL_CHECK(asi_waiter_sleep(waiter, 0, ANYSYNC_FOREVER));
+    asi_link_free(link);
+    VIRTUAL_CHECK(asi_cell_done(cell));
+    VIRTUAL_CHECK(published == 42);
+}
+
+static void wait_as_second(void *unused)
+{
+    (void)unused;
+    wait_for_cell(&waiters[1]);
+}
+
+static void new_cell(void)
+{
+    cell = asi_allocate(sizeof(*cell));
+    asi_cell_init(cell);
+}
+
+SCENE(cell_wakes_all_who_joined, 3, 1)
+{
+    new_cell();
+    int completer = virtual_start(complete, NULL);
+    int second = virtual_start(wait_as_second, NULL);
+    wait_for_cell(&waiters[0]);
+    virtual_join(second);
+    virtual_join(completer);
+    asi_free(cell);
+}
+
+/* Who learns that it is done may free it, before the completer goes on. */
+SCENE(cell_is_free_to_go_once_it_is_done, 4, 1)
+{
+    new_cell();
+    int completer = virtual_start(complete, NULL);
+    wait_for_cell(&waiters[0]);
+    asi_free(cell);
+    virtual_join(completer);
+}
+
+static void give_up(void *unused)
+{
+    struct asi_link *link = asi_link_new();
+
+    (void)unused;
+    asi_waiter_init(&waiters[1], NULL);
+    if (!asi_cell_join(cell, link, &waiters[1])) {
+        asi_link_free(link);
+        return;
+    }
+    if (asi_cell_leave(cell, link))
+        return;
+    VIRTUAL_CHECK(asi_waiter_sleep(&waiters[1], 0, ANYSYNC_FOREVER)); /* it comes */
+    asi_link_free(link);
+}
+
+SCENE(cell_is_left_while_it_is_completed, 4, 1)
+{
+    new_cell();
+    int completer = virtual_start(complete, NULL);
+    int leaver = virtual_start(give_up, NULL);
+    wait_for_cell(&waiters[0]);
+    virtual_join(leaver);
+    virtual_join(completer);
+    asi_cell_fini(cell);
+    asi_free(cell);
+}
+
+/* So many leave that one of them sweeps. */
+static void leave_often(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 9; i++)
+        give_up(NULL);
+}
+
+SCENE(cell_is_swept_while_it_is_completed, 2, 1)
+{
+    new_cell();
+    int leaver = virtual_start(leave_often, NULL);
+    int completer = virtual_start(complete, NULL);
+    wait_for_cell(&waiters[0]);
+    virtual_join(leaver);
+    virtual_join(completer);
+    asi_cell_fini(cell);
+    asi_free(cell);
+}
+
+SCENE(waiter_times_out_or_is_woken, 4, 1)
+{
+    struct asi_waiter *waiter = asi_allocate(sizeof(*waiter));
+
+    new_cell();
+    asi_waiter_init(waiter, NULL);
+    struct asi_link *link = asi_link_new();
+    int completer = virtual_start(complete, NULL);
+    if (!asi_cell_join(cell, link, waiter)) {
+        asi_link_free(link);
+    } else if (asi_waiter_sleep(waiter, 0, anysync_in_ms(1))) {
+        VIRTUAL_CHECK(published == 42);
+        asi_link_free(link);
+    } else if (!asi_cell_leave(cell, link)) {
+        VIRTUAL_CHECK(asi_waiter_sleep(waiter, 0, ANYSYNC_FOREVER));
+        asi_link_free(link);
+    }
+    asi_free(waiter); /* nobody delivers to it any more */
+    virtual_join(completer);
+    asi_cell_fini(cell);
+    asi_free(cell);
+}
+
+/* --- locks and references --------------------------------------------------------------------- */
+
+static struct asi_brief brief;
+static struct asi_owned owned;
+static int inside, entered;
+
+static void enter_brief(void *unused)
+{
+    (void)unused;
+    asi_brief_take(&brief);
+    VIRTUAL_CHECK(inside++ == 0);
+    entered++;
+    inside--;
+    asi_brief_give(&brief);
+}
+
+SCENE(brief_lock_admits_one, 3, 1)
+{
+    asi_brief_init(&brief);
+    int first = virtual_start(enter_brief, NULL);
+    int second = virtual_start(enter_brief, NULL);
+    enter_brief(NULL);
+    virtual_join(first);
+    virtual_join(second);
+    VIRTUAL_CHECK(entered == 3);
+}
+
+static void enter_owned(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        bool by_owner = asi_owned_take(&owned);
+        VIRTUAL_CHECK(inside++ == 0);
+        entered++;
+        inside--;
+        asi_owned_give(&owned, by_owner);
+    }
+}
+
+SCENE(owned_lock_admits_one, 3, 2)
+{
+    asi_owned_init(&owned, false);
+    int first = virtual_start(enter_owned, NULL);
+    int second = virtual_start(enter_owned, NULL);
+    enter_owned(NULL);
+    virtual_join(first);
+    virtual_join(second);
+    VIRTUAL_CHECK(entered == 6);
+}
+
+struct counted {
+    struct asi_refs refs;
+    int content;
+};
+
+static struct counted *counted;
+
+static void drop(void *unused)
+{
+    (void)unused;
+    VIRTUAL_CHECK(counted->content == 42);
+    if (asi_refs_drop(&counted->refs))
+        asi_free(counted);
+}
+
+SCENE(last_reference_frees, 4, 1)
+{
+    size_t before = virtual_in_use();
+
+    counted = asi_allocate(sizeof(*counted));
+    asi_refs_init(&counted->refs, 3);
+    counted->content = 42;
+    int first = virtual_start(drop, NULL);
+    int second = virtual_start(drop, NULL);
+    drop(NULL);
+    virtual_join(first);
+    virtual_join(second);
+    VIRTUAL_CHECK(virtual_in_use() == before + 2 * 64); /* what the threads were started with */
+}
+
+static struct asi_once once = ASI_ONCE_INIT;
+static int made;
+
+static void make(void)
+{
+    made++;
+}
+
+static void need(void *unused)
+{
+    (void)unused;
+    asi_once_run(&once, make);
+    VIRTUAL_CHECK(made == 1);
+}
+
+SCENE(once_is_once, 4, 1)
+{
+    int first = virtual_start(need, NULL);
+    int second = virtual_start(need, NULL);
+    need(NULL);
+    virtual_join(first);
+    virtual_join(second);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose turn it is.  (What a virtual schedule is: virtual.h.)
+ *
+ * Each choice is a number; the list of them is the order of an execution, and its replay.  By
+ * depth, the list of the last execution with its last choice that has another alternative changed
+ * to that one, and cut off there, is the beginning of the next.  What is chosen first is always to
+ * go on, so an execution without early ends of turns comes first.
+ */
+#include "machine.h"
+
+#include "explore.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct thread threads[VIRTUAL_THREADS];
+struct thread *running;
+int64_t now_ns;
+
+enum { MOST_POINTS = 200000 };
+
+/* Who may run besides the running thread.  EARLY: also who sleeps with a deadline. */
+static unsigned candidates(struct thread *list[VIRTUAL_THREADS], bool early)
+{
+    unsigned count = 0;
+
+    for (int i = 0; i < VIRTUAL_THREADS; i++) {
+        struct thread *thread = &threads[i];
+        if (thread == running)
+            continue;
+        if ((thread->state == READY && !thread->yielded) ||
+                (early && thread->state == ASLEEP && thread->deadline != FOREVER))
+            list[count++] = thread;
+    }
+    return count;
+}
+
+/* THREAD goes on; if it slept, because its deadline passed. */
+static void run(struct thread *thread)
+{
+    struct thread *from = running;
+
+    if (thread->state == ASLEEP) {
+        if (now_ns < thread->deadline)
+            now_ns = thread->deadline;
+        thread->timed_out = true;
+        thread->state = READY;
+    }
+    if (thread == from)
+        return;
+    from->saved_errno = errno;
+    memcpy(from->tls, tls_begin, (size_t)(tls_end - tls_begin));
+    memcpy(tls_begin, thread->tls, (size_t)(tls_end - tls_begin));
+    running = thread;
+    asi_coro_swap(&from->coro, &thread->coro);
+    errno = from->saved_errno;
+}
+
+static struct thread *highest(struct thread **list, unsigned count)
+{
+    struct thread *best = list[0];
+
+    for (unsigned i = 1; i < count; i++)
+        best = list[i]->rank > best->rank ? list[i] : best;
+    return best;
+}
+
+void point(const char *operation, const volatile void *object, const char *where)
+{
+    struct thread *list[VIRTUAL_THREADS + 1];
+
+    running->where = where;
+    running->seen.of[running->number]++;
+    explore_note(operation, object, where);
+    if (++explore.points > MOST_POINTS)
+        virtual_fail("it does not end");
+    if (!explore_may_switch())
+        return;
+    unsigned count = candidates(list, true);
+    if (count == 0)
+        return;
+    if (explore.way == BY_RANK) {
+        list[count] = running;
+        struct thread *next = highest(list, count + 1);
+        if (next != running)
+            run(next);
+        return;
+    }
+    unsigned chosen = choose(count + 1);
+    if (chosen > 0) {
+        explore.preemptions++;
+        run(list[chosen - 1]);
+    }
+}
+
+/* The running thread cannot go on, or does not want to. */
+static void next_turn(void)
+{
+    struct thread *list[VIRTUAL_THREADS];
+    bool early = explore_may_switch() && explore.way == BY_DEPTH;
+    unsigned ready = candidates(list, false);
+
+    if (ready == 0) {
+        for (int i = 0; i < VIRTUAL_THREADS; i++)
+            threads[i].yielded = false;
+        ready = candidates(list, false);
+        if (ready == 0 && running->state == READY)
+            return;
+    }
+    if (ready == 0) { /* the clock goes on to the next deadline */
+        struct thread *first = NULL;
+        for (int i = 0; i < VIRTUAL_THREADS; i++) {
+            struct thread *thread = &threads[i];
+            if (thread->state == ASLEEP && thread->deadline != FOREVER &&
+                    (!first || thread->deadline < first->deadline))
+                first = thread;
+        }
+        if (!first)
+            explore_stuck();
+        run(first);
+        return;
+    }
+    unsigned count = early ? candidates(list, true) : ready;
+    if (early) { /* those who are ready first: to choose another costs a preemption */
+        unsigned at = 0;
+        for (unsigned i = 0; i < count; i++) {
+            if (list[i]->state == READY) {
+                struct thread *swap = list[at];
+                list[at++] = list[i];
+                list[i] = swap;
+            }
+        }
+    }
+    unsigned chosen = 0;
+    if (explore.way == BY_RANK) {
+        run(highest(list, ready));
+        return;
+    }
+    chosen = choose(count);
+    if (list[chosen]->state == ASLEEP)
+        explore.preemptions++;
+    run(list[chosen]);
+}
+
+bool sleep_on(const void *object, int64_t deadline, const char *where)
+{
+    running->where = where;
+    running->sleeps_on = object;
+    running->deadline = deadline;
+    running->timed_out = false;
+    running->state = ASLEEP;
+    next_turn();
+    return !running->timed_out;
+}
+
+void wake(const void *object, int most)
+{
+    for (int i = 0; i < VIRTUAL_THREADS && most > 0; i++) {
+        if (threads[i].state == ASLEEP && threads[i].sleeps_on == object) {
+            threads[i].state = READY;
+            most--;
+        }
+    }
+}
+
+void give_way(const char *where)
+{
+    running->where = where;
+    if (++explore.points > MOST_POINTS)
+        virtual_fail("it does not end");
+    running->yielded = true;
+    next_turn();
+    running->yielded = false;
+}
+
+unsigned choose(unsigned count)
+{
+    if (count <= 1)
+        return 0;
+    return explore_choose(count);
+}
+
+bool choose_delay(void)
+{
+    if (!explore_may_delay())
+        return false;
+    bool chosen = choose(2) == 1;
+    explore.delays += chosen;
+    return chosen;
+}
+
+static void begin(struct asi_coro *coro)
+{
+    struct thread *self = (struct thread *)(void *)coro; /* its first member */
+
+    (void)self->run(self->argument);
+    system_end_thread();
+    memory_publish(self);
+    memory_release(self);
+    self->state = ENDED;
+    wake(self, VIRTUAL_THREADS);
+    if (explore_is_over())
+        leave();
+    next_turn();
+    __builtin_unreachable();
+}
+
+void asi_coro_first(struct asi_coro *coro, void (*begin)(struct asi_coro *coro));
+
+struct thread *thread_new(void *(*run_)(void *argument), void *argument)
+{
+    for (int i = 0; i < VIRTUAL_THREADS; i++) {
+        struct thread *thread = &threads[i];
+        if (thread->state != UNUSED)
+            continue;
+        char *stack = thread->coro.low;
+        size_t size = thread->coro.size;
+        memset(thread, 0, offsetof(struct thread, tls));
+        memcpy(thread->tls, tls_fresh, (size_t)(tls_end - tls_begin));
+        thread->coro.low = stack;
+        thread->coro.size = size;
+        thread->number = i;
+        thread->state = READY;
+        thread->deadline = FOREVER;
+        thread->run = run_;
+        thread->argument = argument;
+        thread->where = "its start";
+        thread->rank = explore_rank();
+        if (running)
+            thread->seen = running->seen;
+        thread->seen.of[i] = 1;
+        asi_coro_first(&thread->coro, begin);
+        return thread;
+    }
+    return NULL;
+}
