@@ -81,9 +81,9 @@ def copies(count):
         os.makedirs(copy, exist_ok=True)
         for part in ("lib", "include", "test", "Makefile"):
             if os.path.isdir(os.path.join(ROOT, part)):
-                subprocess.run(["cp", "-a", os.path.join(ROOT, part), copy], check=True)
+                subprocess.run(["cp", "-r", os.path.join(ROOT, part), copy], check=True)
             else:
-                shutil.copy2(os.path.join(ROOT, part), copy)
+                shutil.copy(os.path.join(ROOT, part), copy)
         build(copy, check=True)
         made.append(copy)
     return made
@@ -106,7 +106,9 @@ def killed(copy):
         except subprocess.TimeoutExpired:
             return "it does not end"
         if done.returncode != 0:
-            return done.stdout.split("\n")[0] or "it crashed"
+            failed = [line for line in done.stdout.split("\n") if line and
+                      "--replay" not in line and not line.endswith(("ok", "not all"))]
+            return failed[0] if failed else "it crashed"
     return ""
 
 
@@ -142,6 +144,8 @@ def main():
     free = queue.Queue()
     for copy in copies(os.cpu_count() or 1):
         free.put(copy)
+    if why := killed(copy):
+        sys.exit(f"mutate.py: without any mutant {why}")
     counts = {"killed": 0, "waived": 0, "survived": 0}
     with concurrent.futures.ThreadPoolExecutor(free.qsize()) as pool:
         for mutant, why in pool.map(lambda mutant: judge(mutant, free), chosen):

@@ -76,6 +76,23 @@ SCENE(call_races_a_shutdown, 2, 1)
     VIRTUAL_CHECK(ran == ended[FIRST] + ended[WORKER]);
 }
 
+static void start_again(void *unused)
+{
+    shut_down(unused);
+    VIRTUAL_CHECK(anysync_executor_start(NULL) == 0);
+}
+
+SCENE(call_races_a_restart, 1, 1)
+{
+    settle(0);
+    VIRTUAL_CHECK(anysync_executor_start(NULL) == 0);
+    int caller = virtual_start(call, (void *)SECOND);
+    start_again(NULL);
+    call((void *)FIRST);
+    virtual_join(caller);
+    VIRTUAL_CHECK(ended[FIRST] && ran == 1 + ended[SECOND]);
+}
+
 static int sleep_long(void *argument, void *result)
 {
     (void)argument;

@@ -8,6 +8,7 @@
 #include "thread/brief.h"
 #include "thread/cell.h"
 #include "thread/doorbell.h"
+#include "thread/local.h"
 #include "thread/mailbox.h"
 #include "thread/once.h"
 #include "thread/owned.h"
@@ -29,6 +30,7 @@ static struct asi_mailbox mailbox;
 static struct asi_doorbell bell;
 static struct parcel parcels[PRODUCERS][EACH];
 static int refused[PRODUCERS];
+static int parked_for; /* what the consumer wrote before it parked */
 
 static void produce(void *argument)
 {
@@ -38,6 +40,7 @@ static void produce(void *argument)
         own[i].content = i + 1;
         switch (asi_mailbox_push(&mailbox, &own[i].letter)) {
         case ASI_PUSH_WAKE:
+            VIRTUAL_CHECK(parked_for > 0);
             asi_doorbell_ring(&bell);
             break;
         case ASI_PUSH_CLOSED:
@@ -72,7 +75,10 @@ static void consume(int most)
     while (count < most) {
         count += take(last);
         uint32_t ticket = asi_doorbell_ticket(&bell);
-        if (count < most && asi_mailbox_park(&mailbox))
+        if (count == most)
+            break;
+        parked_for++;
+        if (asi_mailbox_park(&mailbox))
             (void)asi_doorbell_sleep(&bell, ticket, ANYSYNC_FOREVER);
     }
 }
@@ -127,8 +133,8 @@ static void wait_for_cell(struct asi_waiter *waiter)
     if (asi_cell_join(cell, link, waiter))
         VIRTUAL_CHECK(asi_waiter_sleep(waiter, 0, ANYSYNC_FOREVER));
     asi_link_free(link);
+    VIRTUAL_CHECK(published == 42); /* whatever told that it is done */
     VIRTUAL_CHECK(asi_cell_done(cell));
-    VIRTUAL_CHECK(published == 42);
 }
 
 static void wait_as_second(void *unused)
@@ -137,10 +143,21 @@ static void wait_as_second(void *unused)
     wait_for_cell(&waiters[1]);
 }
 
+static size_t used_before;
+
 static void new_cell(void)
 {
+    used_before = virtual_in_use();
     cell = asi_allocate(sizeof(*cell));
     asi_cell_init(cell);
+}
+
+/* All links have been freed. */
+static void free_cell(void)
+{
+    asi_cell_fini(cell);
+    asi_free(cell);
+    VIRTUAL_CHECK(virtual_in_use() == used_before);
 }
 
 SCENE(cell_wakes_all_who_joined, 3, 1)
@@ -188,8 +205,7 @@ SCENE(cell_is_left_while_it_is_completed, 4, 1)
     wait_for_cell(&waiters[0]);
     virtual_join(leaver);
     virtual_join(completer);
-    asi_cell_fini(cell);
-    asi_free(cell);
+    free_cell();
 }
 
 /* So many leave that one of them sweeps. */
@@ -212,11 +228,64 @@ SCENE(cell_is_swept_while_it_is_completed, 2, 1)
     asi_free(cell);
 }
 
+SCENE(links_left_behind_are_few, 0, 0)
+{
+    new_cell();
+    asi_waiter_init(&waiters[0], NULL);
+    struct asi_link *stays = asi_link_new();
+    VIRTUAL_CHECK(asi_cell_join(cell, stays, &waiters[0]));
+    for (int i = 0; i < 100; i++) {
+        give_up(NULL);
+        VIRTUAL_CHECK(virtual_in_use() - used_before <= (2 + 8) * 64); /* "at least eight" */
+    }
+    asi_cell_complete(cell);
+    VIRTUAL_CHECK(asi_waiter_count(&waiters[0]) == 1);
+    asi_link_free(stays);
+    free_cell();
+}
+
+SCENE(cell_is_completed_by_who_alone_knows_it, 0, 0)
+{
+    new_cell();
+    give_up(NULL);
+    asi_cell_complete_alone(cell);
+    free_cell();
+}
+
+SCENE(cell_that_is_never_done_frees_its_links, 0, 0)
+{
+    new_cell();
+    give_up(NULL);
+    free_cell();
+}
+
+static void complete_in_a_handler(void *unused)
+{
+    asi_local.in_signal++;
+    complete(unused);
+    asi_local.in_signal--;
+}
+
+/* A handler frees nothing: who needs a link next does. */
+SCENE(cell_is_completed_by_a_signal_handler, 3, 1)
+{
+    new_cell();
+    int leaver = virtual_start(give_up, NULL);
+    int handler = virtual_start(complete_in_a_handler, NULL);
+    wait_for_cell(&waiters[0]);
+    asi_link_free(asi_link_new());
+    virtual_join(leaver);
+    virtual_join(handler);
+    asi_link_free(asi_link_new());
+    free_cell();
+}
+
 SCENE(waiter_times_out_or_is_woken, 4, 1)
 {
-    struct asi_waiter *waiter = asi_allocate(sizeof(*waiter));
+    struct asi_waiter *waiter;
 
     new_cell();
+    waiter = asi_allocate(sizeof(*waiter));
     asi_waiter_init(waiter, NULL);
     struct asi_link *link = asi_link_new();
     int completer = virtual_start(complete, NULL);
@@ -231,8 +300,35 @@ SCENE(waiter_times_out_or_is_woken, 4, 1)
     }
     asi_free(waiter); /* nobody delivers to it any more */
     virtual_join(completer);
-    asi_cell_fini(cell);
-    asi_free(cell);
+    free_cell();
+}
+
+static int prepared, woken;
+
+static void on_wake(struct asi_waiter *waiter)
+{
+    VIRTUAL_CHECK(waiter == &waiters[0] && prepared == 7);
+    woken = 1;
+}
+
+static void deliver(void *unused)
+{
+    (void)unused;
+    published = 42;
+    asi_waiter_deliver(&waiters[0]);
+}
+
+/* What it prepares for its wake function it may prepare until it sleeps. */
+SCENE(waiter_prepares_before_it_sleeps, 4, 1)
+{
+    asi_waiter_init(&waiters[0], on_wake);
+    int deliverer = virtual_start(deliver, NULL);
+    prepared = 7;
+    bool slept = asi_waiter_arm(&waiters[0], 0);
+    if (!slept)
+        VIRTUAL_CHECK(published == 42);
+    virtual_join(deliverer);
+    VIRTUAL_CHECK(woken == slept && asi_waiter_count(&waiters[0]) == 1);
 }
 
 /* --- locks and references --------------------------------------------------------------------- */
@@ -312,7 +408,7 @@ SCENE(last_reference_frees, 4, 1)
     drop(NULL);
     virtual_join(first);
     virtual_join(second);
-    VIRTUAL_CHECK(virtual_in_use() == before + 2 * 64); /* what the threads were started with */
+    VIRTUAL_CHECK(virtual_in_use() == before);
 }
 
 static struct asi_once once = ASI_ONCE_INIT;

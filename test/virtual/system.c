@@ -88,6 +88,7 @@ static void *run_start(void *argument)
     struct start *start = argument;
 
     start->function(start->argument);
+    memory_give(start, "virtual_start");
     return NULL;
 }
 
