@@ -12,7 +12,7 @@
  *   --replay ORDER                one execution, as a failure printed it, with all its points
  *   --list                        the names of the scenes
  *
- * Prints a line for each scene, and "N orders, N failed".  Ends with 1 if any failed.
+ * Prints a line for each scene, and "N orders, N scenes failed".  Ends with 1 if any failed.
  */
 #include "explore.h"
 
@@ -23,15 +23,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     MOST_CHOICES = 1 << 16,
     STACK_SIZE = 128 << 10,
-    RANK_POINTS = 3,   /* points where who runs gets the lowest rank */
-    SHOWN_POINTS = 200 /* of a failure, the last */
+    RANK_POINTS = 3 /* points where who runs gets the lowest rank */
 };
 
 extern const struct virtual_scene *const scenes_begin[] __asm__("__start_virtual_scenes");
@@ -95,6 +93,8 @@ bool explore_may_delay(void)
 
 unsigned explore_choose(unsigned count)
 {
+    if (count <= 1)
+        return 0;
     if (explore.way != BY_DEPTH)
         return random_number() % count;
     if (choice_count == MOST_CHOICES)
@@ -145,8 +145,7 @@ static void print_order(FILE *file)
 static void read_order(const char *text)
 {
     unsigned long long number;
-    int used;
-    int delays;
+    int used, delays;
     char name[8];
 
     if (sscanf(text, "%7[a-z]:%llu:%u:%d", name, &number, &usual_points, &delays) == 4) {
@@ -201,13 +200,12 @@ void virtual_fail(const char *format, ...)
 
 void explore_stuck(void)
 {
-    static const char *const states[] = {"", "can go on", "sleeps", "has ended"};
     size_t length = (size_t)snprintf(failure, sizeof(failure), "nobody can go on");
 
     for (int i = 0; i < VIRTUAL_THREADS && length < sizeof(failure); i++) {
         if (threads[i].state == ASLEEP)
             length += (size_t)snprintf(failure + length, sizeof(failure) - length,
-                    "; thread %d %s in %s", i, states[threads[i].state], threads[i].where);
+                    "; thread %d sleeps in %s", i, threads[i].where);
     }
     failed = true;
     leave();

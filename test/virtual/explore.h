@@ -29,7 +29,7 @@ extern char tls_fresh[];
 
 bool explore_may_switch(void);
 bool explore_may_delay(void);
-unsigned explore_choose(unsigned count);
+unsigned explore_choose(unsigned count); /* 0 to COUNT - 1: orders differ by it */
 int explore_rank(void);
 
 /* For the report of a failure. */

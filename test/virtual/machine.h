@@ -42,8 +42,7 @@ struct thread {
     void *(*run)(void *argument);
     void *argument;
     const void *specific[KEYS];
-    struct clock seen;       /* of the others */
-    struct clock unacquired; /* what relaxed loads saw: kept for a fence */
+    struct clock seen; /* of the others */
     struct delayed delayed[MOST_DELAYED];
     int delayed_count;
     int saved_errno;
@@ -68,9 +67,6 @@ void wake(const void *object, int most);
 
 /* The others first. */
 void give_way(const char *where);
-
-/* A choice of 0 to COUNT - 1 that orders differ by. */
-unsigned choose(unsigned count);
 
 /* Whether a store may be delayed, and is in this execution. */
 bool choose_delay(void);

@@ -40,7 +40,7 @@ DELETED = re.compile(
 
 
 def mutants(folders):
-    """(file, line index, kind, new line) of each."""
+    """(file, line index, kind, line, new line) of each."""
     for folder in folders:
         for name in sorted(os.listdir(os.path.join(ROOT, folder))):
             path = os.path.join(folder, name)
@@ -54,10 +54,10 @@ def mutants(folders):
                     for order, weaker in WEAKER.items():
                         for found in re.finditer(rf"\b{order}\b", code):
                             for other in weaker:
-                                yield (path, index, f"{order} -> {other}",
+                                yield (path, index, f"{order} -> {other}", line,
                                        line[:found.start()] + other + line[found.end():])
                 if DELETED.match(line):
-                    yield path, index, "deleted", ";"
+                    yield path, index, "deleted", line, ";"
 
 
 def waivers():
@@ -114,7 +114,7 @@ def killed(copy):
 
 def judge(mutant, free):
     """Put MUTANT into one of the copies, and see."""
-    path, index, kind, new = mutant
+    path, index, _, _, new = mutant
     copy = free.get()
     name = os.path.join(copy, path)
     with open(name) as file:
@@ -149,9 +149,8 @@ def main():
     counts = {"killed": 0, "waived": 0, "survived": 0}
     with concurrent.futures.ThreadPoolExecutor(free.qsize()) as pool:
         for mutant, why in pool.map(lambda mutant: judge(mutant, free), chosen):
-            path, index, kind, _ = mutant
-            with open(os.path.join(ROOT, path)) as file:
-                text = file.read().split("\n")[index].strip()
+            path, index, kind, line, _ = mutant
+            text = line.strip()
             verdict = "killed" if why else "waived" if (path, kind, text) in known else "survived"
             counts[verdict] += 1
             if verdict == "survived" or os.environ.get("VERBOSE"):

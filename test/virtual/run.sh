@@ -5,9 +5,9 @@
 #
 #   run.sh PLAIN_BUILD RACES_BUILD [ORDERS]
 #
-# ORDERS is how many there are to be, about, in thousands (1000).  A scene with more orders than its
-# share is cut short, and what is left of the share goes to orders at random and by rank.  The build
-# that looks at plain accesses, which is slower, gets a tenth.
+# ORDERS is how many there are to be, at most, in thousands (1000).  Of each scene's share half goes to
+# orders by depth, which may be too few for all of them, a quarter each to orders at random and by
+# rank.  The build that looks at plain accesses, which is slower, gets a tenth besides.
 set -u
 plain=$1/virtual
 races=$2/virtual
@@ -21,7 +21,7 @@ jobs() {
     for scene in $scenes; do
         for program in "$plain" "$races"; do
             share=$((orders * 1000 / count))
-            [ "$program" = "$plain" ] || share=$((share / 10))
+            [ "$program" = "$plain" ] || share=$((share / 10 + 4)) # one at random at least
             echo "$program --most $((share / 2)) $scene"
             echo "$program --random $((share / 4)) --rank $((share / 4)) $scene"
         done

@@ -3,9 +3,8 @@
  * Scenes of futures between plain threads: done, waited for, given up, freed.  (What a scene is:
  * virtual.h.)
  */
-#include "virtual.h"
+#include "scenes.h"
 
-#include <anysync.h>
 #include <errno.h>
 
 static struct anysync_future *future, *other;
@@ -13,9 +12,7 @@ static int answer, completions[2];
 
 static void settle(void)
 {
-    struct anysync_executor_options options = {.spin = ANYSYNC_SPIN_NEVER, .stack_size = 16384};
-
-    VIRTUAL_CHECK(anysync_configure(&options) == 0);
+    scene_configure(0);
     VIRTUAL_CHECK(anysync_future_new(sizeof(int), &future) == 0);
     VIRTUAL_CHECK(anysync_future_new(sizeof(int), &other) == 0);
 }
@@ -90,11 +87,8 @@ SCENE(future_is_set_or_cancelled, 3, 1)
 
 static void set_other(void *unused)
 {
-    int value = 43;
-
     (void)unused;
-    VIRTUAL_CHECK(anysync_future_set(other, &value) == 0);
-    anysync_future_unref(other);
+    scene_set(other, 43);
 }
 
 SCENE(first_of_two_futures_ends_the_wait, 3, 1)

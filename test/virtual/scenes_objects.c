@@ -3,18 +3,9 @@
  * Scenes of what threads and coroutines share: channels, generators, limiters, groups, jobs,
  * callbacks.  (What a scene is: virtual.h.)
  */
-#include "virtual.h"
+#include "scenes.h"
 
-#include <anysync.h>
 #include <errno.h>
-
-static void settle(void)
-{
-    struct anysync_executor_options options = {
-            .spin = ANYSYNC_SPIN_NEVER, .stack_size = 16384, .grace_ns = ANYSYNC_FOREVER};
-
-    VIRTUAL_CHECK(anysync_configure(&options) == 0);
-}
 
 /* --- channels --------------------------------------------------------------------------------- */
 
@@ -61,7 +52,7 @@ static const struct anysync_function receiver = ANYSYNC_FUNCTION(receive, receiv
 
 SCENE(channel_between_threads, 2, 1)
 {
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_channel_new(1, sizeof(int), &channel) == 0);
     int sender = virtual_start(send_from_thread, NULL);
     VIRTUAL_CHECK(receive_all() == 0);
@@ -71,7 +62,7 @@ SCENE(channel_between_threads, 2, 1)
 
 SCENE(channel_from_a_thread_to_a_coroutine, 1, 1)
 {
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_channel_new(1, sizeof(int), &channel) == 0);
     int sender = virtual_start(send_from_thread, NULL);
     VIRTUAL_CHECK(anysync_run(&receiver, NULL, NULL, ANYSYNC_FOREVER) == 0);
@@ -97,7 +88,7 @@ static void receive_some(void *who)
 
 SCENE(channel_closes_after_all_was_received, 2, 1)
 {
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_channel_new(1, sizeof(int), &channel) == 0);
     int first = virtual_start(receive_some, (void *)0);
     int second = virtual_start(receive_some, (void *)1);
@@ -113,7 +104,7 @@ SCENE(receive_times_out_or_takes, 2, 1)
 {
     int item = 0;
 
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_channel_new(ITEMS, sizeof(int), &channel) == 0);
     int sender = virtual_start(send_from_thread, NULL);
     int error = anysync_channel_recv(channel, &item, anysync_in_ms(1));
@@ -147,7 +138,7 @@ static void iterate(uint32_t read_ahead)
     struct anysync_generator *generator;
     int item = 0;
 
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_generator_new(&counter, NULL, &options, &generator) == 0);
     for (int i = 1; i <= ITEMS; i++) {
         VIRTUAL_CHECK(anysync_generator_next(generator, &item, ANYSYNC_FOREVER) == 0);
@@ -181,7 +172,7 @@ SCENE(generator_is_closed_while_it_is_asked, 1, 1)
 {
     int item = 0;
 
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_generator_new(&counter, NULL, NULL, &shared) == 0);
     int closer = virtual_start(close_it, NULL);
     int error = anysync_generator_next(shared, &item, ANYSYNC_FOREVER);
@@ -206,7 +197,7 @@ static void hold_token(void *unused)
 
 SCENE(token_goes_round, 2, 1)
 {
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_limiter_new(1, &limiter) == 0);
     int first = virtual_start(hold_token, NULL);
     int second = virtual_start(hold_token, NULL);
@@ -218,7 +209,7 @@ SCENE(token_goes_round, 2, 1)
 
 SCENE(token_comes_too_late_or_not, 2, 1)
 {
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_limiter_new(1, &limiter) == 0);
     int holder = virtual_start(hold_token, NULL);
     int error = anysync_limiter_acquire(limiter, anysync_in_ms(1));
@@ -255,7 +246,7 @@ SCENE(coroutine_offloads_a_job, 1, 1)
 {
     int argument = 41, result = 0;
 
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_run(&offloader, &argument, &result, ANYSYNC_FOREVER) == 0);
     VIRTUAL_CHECK(result == 42);
 }
@@ -265,7 +256,7 @@ SCENE(thread_waits_for_a_job_or_not, 1, 1)
     int argument = 41, result = 0;
     struct anysync_future *future;
 
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_offload_start(&adder, &argument, NULL, &future) == 0);
     int error = anysync_wait(future, &result, anysync_in_ms(1));
     VIRTUAL_CHECK((error == 0 && result == 42) || error == -ETIMEDOUT);
@@ -303,7 +294,7 @@ static const struct anysync_function grouper = ANYSYNC_FUNCTION(group, group_bod
 
 SCENE(group_waits_for_its_children, 1, 1)
 {
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_run(&grouper, NULL, NULL, ANYSYNC_FOREVER) == 0);
     VIRTUAL_CHECK(children == 2);
 }
@@ -312,7 +303,7 @@ SCENE(group_is_cancelled_from_outside, 2, 0)
 {
     struct anysync_future *future;
 
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_spawn(&grouper, NULL, &future) == 0);
     (void)anysync_cancel(future);
     int error = anysync_wait(future, NULL, ANYSYNC_FOREVER);
@@ -346,16 +337,13 @@ static const struct anysync_function watcher = ANYSYNC_FUNCTION(watch, watch_bod
 
 static void set_watched(void *unused)
 {
-    int value = 42;
-
     (void)unused;
-    VIRTUAL_CHECK(anysync_future_set(watched, &value) == 0);
-    anysync_future_unref(watched);
+    scene_set(watched, 42);
 }
 
 SCENE(callback_is_called_on_its_loop, 2, 1)
 {
-    settle();
+    scene_configure(ANYSYNC_FOREVER);
     VIRTUAL_CHECK(anysync_future_new(sizeof(int), &watched) == 0);
     VIRTUAL_CHECK(anysync_future_new(0, &called) == 0);
     anysync_future_ref(watched);

@@ -3,15 +3,14 @@
  * Scenes of calls: a plain thread, the worker that its first call starts, and what comes between.
  * (What a scene is: virtual.h.)
  */
-#include "virtual.h"
+#include "scenes.h"
 
-#include <anysync.h>
 #include <errno.h>
 
-static int ran;      /* the worker's */
-static int ended[3]; /* each caller's own, and the worker's */
+static int ran, woke;   /* the worker's */
+static int answered[2]; /* each caller's own */
 
-enum { FIRST, SECOND, WORKER };
+enum { FIRST, SECOND };
 
 static int add_one(void *argument, void *result)
 {
@@ -23,21 +22,13 @@ static int add_one(void *argument, void *result)
 static const struct anysync_function adder =
         ANYSYNC_FUNCTION(add_one, add_one, sizeof(int), sizeof(int));
 
-static void settle(int64_t grace_ns)
-{
-    struct anysync_executor_options options = {
-            .spin = ANYSYNC_SPIN_NEVER, .stack_size = 16384, .grace_ns = grace_ns};
-
-    VIRTUAL_CHECK(anysync_configure(&options) == 0);
-}
-
 static void call(void *who)
 {
     int argument = 41, result = 0;
 
     int error = anysync_run(&adder, &argument, &result, ANYSYNC_FOREVER);
     VIRTUAL_CHECK((error == 0 && result == 42) || error == -ESHUTDOWN);
-    ended[(size_t)who] = error == 0;
+    answered[(size_t)who] = error == 0;
 }
 
 static void shut_down(void *unused)
@@ -51,29 +42,29 @@ static void shut_down(void *unused)
 
 SCENE(call_starts_the_worker, 2, 1)
 {
-    settle(0);
+    scene_configure(0);
     call((void *)FIRST);
-    VIRTUAL_CHECK(ran == 1 && ended[FIRST]);
+    VIRTUAL_CHECK(ran == 1 && answered[FIRST]);
     shut_down(NULL);
 }
 
 SCENE(two_callers_one_worker, 2, 1)
 {
-    settle(0);
+    scene_configure(0);
     int second = virtual_start(call, (void *)SECOND);
     call((void *)FIRST);
     virtual_join(second);
-    VIRTUAL_CHECK(ran == 2 && ended[FIRST] && ended[SECOND]);
+    VIRTUAL_CHECK(ran == 2 && answered[FIRST] && answered[SECOND]);
 }
 
 SCENE(call_races_a_shutdown, 2, 1)
 {
-    settle(0);
+    scene_configure(0);
     int caller = virtual_start(call, (void *)FIRST);
     int ender = virtual_start(shut_down, NULL);
     virtual_join(caller);
     virtual_join(ender);
-    VIRTUAL_CHECK(ran == ended[FIRST] + ended[WORKER]);
+    VIRTUAL_CHECK(ran == answered[FIRST]);
 }
 
 static void start_again(void *unused)
@@ -84,13 +75,13 @@ static void start_again(void *unused)
 
 SCENE(call_races_a_restart, 1, 1)
 {
-    settle(0);
+    scene_configure(0);
     VIRTUAL_CHECK(anysync_executor_start(NULL) == 0);
     int caller = virtual_start(call, (void *)SECOND);
     start_again(NULL);
     call((void *)FIRST);
     virtual_join(caller);
-    VIRTUAL_CHECK(ended[FIRST] && ran == 1 + ended[SECOND]);
+    VIRTUAL_CHECK(answered[FIRST] && ran == 1 + answered[SECOND]);
 }
 
 static int sleep_long(void *argument, void *result)
@@ -99,7 +90,7 @@ static int sleep_long(void *argument, void *result)
     (void)result;
     ran++;
     int error = anysync_sleep(anysync_in_ms(5));
-    ended[WORKER] = 1;
+    woke++;
     return error;
 }
 
@@ -107,12 +98,10 @@ static const struct anysync_function sleeper = ANYSYNC_FUNCTION(sleep_long, slee
 
 SCENE(call_with_a_deadline, 2, 0)
 {
-    settle(ANYSYNC_FOREVER); /* it is never abandoned */
+    scene_configure(ANYSYNC_FOREVER); /* it is never abandoned */
     int error = anysync_run(&sleeper, NULL, NULL, anysync_in_ms(3));
     VIRTUAL_CHECK(error == -ETIMEDOUT || error == 0);
-    VIRTUAL_CHECK(
-            ran ==
-            ended[FIRST] + ended[WORKER]); /* what began came to its end before the call did */
+    VIRTUAL_CHECK(ran == woke); /* what began came to its end before the call did */
 }
 
 static struct anysync_future *future;
@@ -126,7 +115,7 @@ static void cancel(void *unused)
 
 SCENE(task_is_cancelled_at_any_time, 2, 1)
 {
-    settle(ANYSYNC_FOREVER); /* it is never abandoned */
+    scene_configure(ANYSYNC_FOREVER); /* it is never abandoned */
     VIRTUAL_CHECK(anysync_spawn(&sleeper, NULL, &future) == 0);
     anysync_future_ref(future);
     int canceller = virtual_start(cancel, NULL);
@@ -134,7 +123,7 @@ SCENE(task_is_cancelled_at_any_time, 2, 1)
     VIRTUAL_CHECK(error == 0);
     error = anysync_future_result(future, NULL);
     VIRTUAL_CHECK(error == -ECANCELED || error == 0);
-    VIRTUAL_CHECK(ran == ended[FIRST] + ended[WORKER]);
+    VIRTUAL_CHECK(ran == woke);
     virtual_join(canceller);
     anysync_future_unref(future);
 }
@@ -151,7 +140,7 @@ SCENE(nested_call_has_a_thread_of_its_own, 2, 1)
 {
     int argument = 41, result = 0;
 
-    settle(0);
+    scene_configure(0);
     VIRTUAL_CHECK(anysync_run(&nester, &argument, &result, ANYSYNC_FOREVER) == 0);
     VIRTUAL_CHECK(result == 42);
     shut_down(NULL);
@@ -167,18 +156,15 @@ static const struct anysync_function waiter =
 
 static void set(void *unused)
 {
-    int value = 42;
-
     (void)unused;
-    VIRTUAL_CHECK(anysync_future_set(future, &value) == 0);
-    anysync_future_unref(future);
+    scene_set(future, 42);
 }
 
 SCENE(coroutine_waits_for_a_thread, 2, 1)
 {
     int result = 0;
 
-    settle(0);
+    scene_configure(0);
     VIRTUAL_CHECK(anysync_future_new(sizeof(int), &future) == 0);
     anysync_future_ref(future);
     int setter = virtual_start(set, NULL);

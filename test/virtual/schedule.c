@@ -20,18 +20,21 @@ int64_t now_ns;
 
 enum { MOST_POINTS = 200000 };
 
-/* Who may run besides the running thread.  EARLY: also who sleeps with a deadline. */
-static unsigned candidates(struct thread *list[VIRTUAL_THREADS], bool early)
+/* Who may run besides the running thread: those who are ready, and, if EARLY, behind them those who
+ * sleep with a deadline.  RET_READY: how many are ready; may be NULL. */
+static unsigned candidates(struct thread *list[VIRTUAL_THREADS], bool early, unsigned *ret_ready)
 {
     unsigned count = 0;
 
     for (int i = 0; i < VIRTUAL_THREADS; i++) {
-        struct thread *thread = &threads[i];
-        if (thread == running)
-            continue;
-        if ((thread->state == READY && !thread->yielded) ||
-                (early && thread->state == ASLEEP && thread->deadline != FOREVER))
-            list[count++] = thread;
+        if (&threads[i] != running && threads[i].state == READY && !threads[i].yielded)
+            list[count++] = &threads[i];
+    }
+    if (ret_ready)
+        *ret_ready = count;
+    for (int i = 0; early && i < VIRTUAL_THREADS; i++) {
+        if (&threads[i] != running && threads[i].state == ASLEEP && threads[i].deadline != FOREVER)
+            list[count++] = &threads[i];
     }
     return count;
 }
@@ -66,80 +69,77 @@ static struct thread *highest(struct thread **list, unsigned count)
     return best;
 }
 
-void point(const char *operation, const volatile void *object, const char *where)
+static void count_point(const char *where)
 {
-    struct thread *list[VIRTUAL_THREADS + 1];
-
     running->where = where;
-    running->seen.of[running->number]++;
-    explore_note(operation, object, where);
     if (++explore.points > MOST_POINTS)
         virtual_fail("it does not end");
+}
+
+void point(const char *operation, const volatile void *object, const char *where)
+{
+    struct thread *list[VIRTUAL_THREADS];
+
+    running->seen.of[running->number]++;
+    explore_note(operation, object, where);
+    count_point(where);
     if (!explore_may_switch())
         return;
-    unsigned count = candidates(list, true);
+    unsigned count = candidates(list, true, NULL);
     if (count == 0)
         return;
     if (explore.way == BY_RANK) {
-        list[count] = running;
-        struct thread *next = highest(list, count + 1);
-        if (next != running)
+        struct thread *next = highest(list, count);
+        if (next->rank > running->rank)
             run(next);
         return;
     }
-    unsigned chosen = choose(count + 1);
+    unsigned chosen = explore_choose(count + 1);
     if (chosen > 0) {
         explore.preemptions++;
         run(list[chosen - 1]);
     }
 }
 
+/* Nobody is ready: the clock goes on to the next deadline. */
+static void pass_time(void)
+{
+    struct thread *first = NULL;
+
+    for (int i = 0; i < VIRTUAL_THREADS; i++) {
+        struct thread *thread = &threads[i];
+        if (thread->state == ASLEEP && thread->deadline != FOREVER &&
+                (!first || thread->deadline < first->deadline))
+            first = thread;
+    }
+    if (!first)
+        explore_stuck();
+    run(first);
+}
+
 /* The running thread cannot go on, or does not want to. */
 static void next_turn(void)
 {
     struct thread *list[VIRTUAL_THREADS];
-    bool early = explore_may_switch() && explore.way == BY_DEPTH;
-    unsigned ready = candidates(list, false);
+    bool early = explore.way == BY_DEPTH && explore_may_switch();
+    unsigned ready, count = candidates(list, early, &ready);
 
     if (ready == 0) {
         for (int i = 0; i < VIRTUAL_THREADS; i++)
             threads[i].yielded = false;
-        ready = candidates(list, false);
-        if (ready == 0 && running->state == READY)
-            return;
+        count = candidates(list, early, &ready);
     }
-    if (ready == 0) { /* the clock goes on to the next deadline */
-        struct thread *first = NULL;
-        for (int i = 0; i < VIRTUAL_THREADS; i++) {
-            struct thread *thread = &threads[i];
-            if (thread->state == ASLEEP && thread->deadline != FOREVER &&
-                    (!first || thread->deadline < first->deadline))
-                first = thread;
-        }
-        if (!first)
-            explore_stuck();
-        run(first);
+    if (ready == 0) {
+        if (running->state != READY)
+            pass_time();
         return;
     }
-    unsigned count = early ? candidates(list, true) : ready;
-    if (early) { /* those who are ready first: to choose another costs a preemption */
-        unsigned at = 0;
-        for (unsigned i = 0; i < count; i++) {
-            if (list[i]->state == READY) {
-                struct thread *swap = list[at];
-                list[at++] = list[i];
-                list[i] = swap;
-            }
-        }
-    }
-    unsigned chosen = 0;
     if (explore.way == BY_RANK) {
         run(highest(list, ready));
         return;
     }
-    chosen = choose(count);
-    if (list[chosen]->state == ASLEEP)
-        explore.preemptions++;
+    unsigned chosen = explore_choose(count);
+    explore.preemptions += chosen >= ready; /* its deadline passes early */
     run(list[chosen]);
 }
 
@@ -166,26 +166,17 @@ void wake(const void *object, int most)
 
 void give_way(const char *where)
 {
-    running->where = where;
-    if (++explore.points > MOST_POINTS)
-        virtual_fail("it does not end");
+    count_point(where);
     running->yielded = true;
     next_turn();
     running->yielded = false;
-}
-
-unsigned choose(unsigned count)
-{
-    if (count <= 1)
-        return 0;
-    return explore_choose(count);
 }
 
 bool choose_delay(void)
 {
     if (!explore_may_delay())
         return false;
-    bool chosen = choose(2) == 1;
+    bool chosen = explore_choose(2) == 1;
     explore.delays += chosen;
     return chosen;
 }
