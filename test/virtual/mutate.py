@@ -68,8 +68,9 @@ def waivers():
         with open(path) as file:
             for line in file:
                 if line.strip() and not line.startswith("#"):
-                    where, kind, text, why = (part.strip() for part in line.split(" | ", 3))
-                    table[where, kind, text] = why
+                    where, kind, rest = line.split(" | ", 2)
+                    text, why = rest.rsplit(" | ", 1)  # the line may have a bar of its own
+                    table[where, kind, text] = why.strip()
     return table
 
 
