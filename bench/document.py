@@ -3,7 +3,8 @@
 
 The plots go to DOCS_DIR/plots, and bench.tsv, for bench/compare; in DOCS_DIR/performance.md what
 stands between the lines "<!-- figures -->" and "<!-- end of figures -->" is replaced by the tables,
-and what stands between those of "scale" by the points of the scale's curves."""
+and what stands between those of "scale" by the points of the scale's curves.  From BUILD_DIR/real
+(make bench-real) the table alone, to those of "real"."""
 
 import csv
 import glob
@@ -42,6 +43,11 @@ def main():
         text = file.read()
     with open(f"{build}/table.txt") as file:
         table = file.read()
+    if build.endswith("/real"):
+        text = replaced(text, "real", f"\n```text\n{table.rstrip()}\n```\n\n")
+        with open(page, "w") as file:
+            file.write(text)
+        return
     text = replaced(text, "figures",
                     f"\n```text\n{table.rstrip()}\n```\n\n{latency(f'{build}/records.tsv')}\n")
     if os.path.exists(f"{build}/scale.txt"):

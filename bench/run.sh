@@ -3,6 +3,7 @@
 # Run the benchmarks below BUILD_DIR, and print one table.  Each row runs in a process of its own.
 #
 #   bench/run.sh BUILD_DIR [PATTERN]    only rows whose key matches PATTERN (W1, W3-4, ...)
+#   bench/run.sh BUILD_DIR '' real      the rows with real servers instead (make bench-real)
 #   BENCH_ONLY=ours,floor,tokio bench/run.sh BUILD_DIR      only those sides
 #   BENCH_ROWS=W make bench             the pattern, for who calls make: the table without the curves
 #
@@ -15,16 +16,18 @@
 set -u
 build=${1:?usage: run.sh BUILD_DIR [PATTERN]}
 pattern=${2:-${BENCH_ROWS:-.}}
+kind=${3:+/$3}
 here=$(dirname "$0")
 seconds=1800 # a row takes a few, with peers minutes; more is a hang
-raw=$build/bench.raw
+results=$build$kind # where the tables go
+raw=$results/bench.raw
 started=$(date +%s)
 failed=0
 BENCH_PEERS=${BENCH_PEERS:-$(dirname "$build")/peers}
 export BENCH_PEERS
 
 # The rows of the table by their numbers, then the points of the curves as they come.
-all=$(for program in "$build"/bench/bench_* "$build"/bench_*; do
+all=$(for program in "$build/bench$kind"/bench_* "$build$kind"/bench_*; do
     if [ -f "$program" ] && [ -x "$program" ]; then
         "$program" | sed "s|\$| $program|"
     fi
@@ -36,6 +39,7 @@ if [ -z "$all" ]; then
     exit 1
 fi
 
+mkdir -p "$results"
 : >"$raw"
 while read -r key program; do
     [ -t 2 ] && printf '\r%-30s' "$key" >&2
@@ -53,6 +57,6 @@ $keys
 END
 [ -t 2 ] && printf '\r%-30s\r' '' >&2
 
-sh "$here/report.sh" "$build"
-echo "$build/bench.tsv, $(($(date +%s) - started)) s"
+sh "$here/report.sh" "$results"
+echo "$results/bench.tsv, $(($(date +%s) - started)) s"
 exit $failed

@@ -7,6 +7,9 @@
 #
 #   build  compiler, make, pkg-config, libevent       test  C++ compiler (headers are checked with it)
 #   clang  clang with its sanitizers                  demo  nginx, which the demo talks to
+#   tls    OpenSSL
+#   real   libraries and servers that make test-real uses
+#   reliability  what make reliability looks with: model checkers, emulators, static analysis
 set -u
 cd "$(dirname "$0")/.." || exit 2
 : "${CC:=gcc}"
@@ -51,6 +54,34 @@ look() {
             if grep -qs nginx test/test_*.sh; then look_for_nginx; fi
             ;;
         demo) look_for_nginx ;;
+        tls)
+            pkg-config --exists libevent_openssl 2>/dev/null || need libevent-dev
+            pkg-config --exists openssl 2>/dev/null || need libssl-dev
+            ;;
+        real)
+            for pair in libuv:libuv1-dev glib-2.0:libglib2.0-dev hiredis:libhiredis-dev \
+                libpq:libpq-dev libcurl:libcurl4-openssl-dev openssl:libssl-dev; do
+                pkg-config --exists "${pair%:*}" 2>/dev/null || need "${pair#*:}"
+            done
+            has redis-server || need redis-server
+            has wrk || need wrk
+            has openssl || need openssl
+            look_for_nginx
+            ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need postgresql
+            ;;
+        reliability)
+            for pair in spin:spin valgrind:valgrind cppcheck:cppcheck clang-tidy:clang-tidy gdb:gdb \
+                gcovr:gcovr strace:strace musl-gcc:musl-tools setpriv:util-linux \
+                qemu-aarch64-static:qemu-user-static i686-linux-gnu-gcc:gcc-i686-linux-gnu \
+                aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu; do
+                has "${pair%:*}" || need "${pair#*:}"
+            done
+            [ -e /usr/include/relacy/relacy.hpp ] || need relacy-dev
+            # valgrind names our functions by these.
+            [ -d /usr/lib/debug/.build-id ] || need libc6-dbg
+            [ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ] || need libc6-dev-arm64-cross
+            [ -e /usr/i686-linux-gnu/lib/libc.so.6 ] || need libc6-dev-i386-cross
+            ;;
         *) echo "test/deps.sh: no set named $set" >&2 && exit 2 ;;
         esac
     done

@@ -27,6 +27,10 @@ static struct fault faults[] = {
         {.what = "eventfd"},
         {.what = "base"},
         {.what = "guard"},
+        {.what = "pipe"},
+        {.what = "spawn"},
+        {.what = "pidfd"},
+        {.what = "epoll"},
 };
 
 enum { FAULTS = sizeof(faults) / sizeof(*faults) };

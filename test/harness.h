@@ -32,6 +32,8 @@
 #define TEST_ASAN 1
 #elif __has_feature(thread_sanitizer)
 #define TEST_TSAN 1
+#elif __has_feature(memory_sanitizer)
+#define TEST_MSAN 1
 #endif
 #elif defined(__SANITIZE_ADDRESS__)
 #define TEST_ASAN 1
@@ -46,6 +48,10 @@
 #ifndef TEST_TSAN
 #define TEST_TSAN 0
 #endif
+#ifndef TEST_MSAN
+#define TEST_MSAN 0
+#endif
+#define TEST_SANITIZED (TEST_ASAN || TEST_TSAN || TEST_MSAN)
 
 struct test_case {
     const char *name;

@@ -20,6 +20,7 @@
  *   a generator whose consumer it waits for           a_body_that_waits_for_its_consumer
  *                                                     a_remote_body_that_waits_for_its_consumer
  *   a job whose loop is blocked by it                 a_job_and_its_blocked_loop
+ *     that runs a loop of its own                       a_job_in_whose_loop_the_ring_closes
  *   jobs that run, and wait for, each other           stress_two_jobs_that_wait_for_each_other
  */
 #include "worlds.h"
@@ -522,6 +523,37 @@ ANYSYNC_COROUTINE(void, blocks_the_worker)
 TEST(a_job_and_its_blocked_loop)
 {
     CHECK_EQ(blocks_the_worker_run(), 0);
+}
+
+ANYSYNC_BLOCKING(void, may_need_the_worker)
+{
+    return nothing_run();
+}
+
+ANYSYNC_COROUTINE(void, waits_for_a_job)
+{
+    return anysync_call(&may_need_the_worker_function, NULL, NULL);
+}
+
+ANYSYNC_BLOCKING(void, runs_a_loop)
+{
+    return waits_for_a_job_run_here();
+}
+
+ANYSYNC_COROUTINE(void, blocks_the_worker_too)
+{
+    return anysync_run(&runs_a_loop_function, NULL, NULL, ANYSYNC_FOREVER);
+}
+
+/* The worker waits for a job, whose own loop waits for another job, which needs the worker.  Who of
+ * them waits last is told. */
+TEST(a_job_in_whose_loop_the_ring_closes)
+{
+    for (long i = test_scaled(20); i > 0; i--) {
+        CHECK_EQ(blocks_the_worker_too_run(), -EDEADLK);
+        CHECK_CONTAINS(anysync_last_error()->message, "\"runs_a_loop\"");
+        CHECK_CONTAINS(anysync_last_error()->message, "\"waits_for_a_job\"");
+    }
 }
 
 enum { MOST_JOBS = 1000 };

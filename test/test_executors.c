@@ -89,7 +89,7 @@ TEST(k1_options_out_of_range_are_refused)
     struct anysync_executor_options least = {.stack_size = 16 * 1024};
 
     check_refused((struct anysync_executor_options){.stack_size = 16 * 1024 - 1}, "stack_size");
-    check_refused((struct anysync_executor_options){.stack_size = (size_t)1 << 40}, "stack_size");
+    check_refused((struct anysync_executor_options){.stack_size = SIZE_MAX / 2}, "stack_size");
     check_refused((struct anysync_executor_options){.nested = (enum anysync_nested)3}, "nested");
     check_refused((struct anysync_executor_options){.spin = (enum anysync_spin)3}, "spin");
     CHECK_EQ(anysync_executor_new(&least, &executor), 0);

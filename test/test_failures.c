@@ -519,10 +519,10 @@ TEST(k4_no_address_space_is_an_error)
     struct rlimit before;
     int value = 7;
 
-    if (TEST_ASAN || TEST_TSAN)
+    if (TEST_SANITIZED)
         test_skip("a sanitizer needs all the address space");
     CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
-    struct rlimit tight = {address_space() + (4 << 20), before.rlim_max};
+    struct rlimit tight = {address_space() + (6 << 20), before.rlim_max};
     CHECK_EQ(setrlimit(RLIMIT_AS, &tight), 0);
     CHECK_EQ(slow_run(&value, 41), -EAGAIN); /* no stack for the worker's thread */
     CHECK_CONTAINS(anysync_last_error()->message, "thread");

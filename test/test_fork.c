@@ -364,6 +364,8 @@ TEST(k2_the_parents_descriptors_stay_registered)
     int fds[3][2];
     char byte;
 
+    if (TEST_MSAN)
+        test_forks_among_threads();
     CHECK_EQ(anysync_executor_new(NULL, &executors[1]), 0);
     CHECK_EQ(anysync_executor_new(NULL, &executors[2]), 0);
     for (int i = 0; i < 3; i++) {

@@ -216,7 +216,7 @@ TEST(failure_does_not_touch_other_tests)
     CHECK_CONTAINS(output, "\nok 3 - bait_good");
 }
 
-#if TEST_ASAN || TEST_TSAN
+#if TEST_SANITIZED
 static void finds(const char *bait, const char *words)
 {
     CHECK_NE(run_copy(bait), 0);

@@ -21,7 +21,7 @@ enum { MS = 1000000, WATCH_MS = 200 };
 
 static void nap(int64_t ms)
 {
-    struct timespec time = {.tv_nsec = ms * MS};
+    struct timespec time = {.tv_nsec = (long)(ms * MS)};
 
     nanosleep(&time, NULL);
 }

@@ -440,10 +440,10 @@ static void trickle(void *argument, int index)
 ANYSYNC_COROUTINE(void, sip, (struct stream *, stream))
 {
     for (long i = 0; i < stream->bytes;) {
-        char byte = -1;
+        char byte = 127;
         ssize_t count = anysync_read(stream->pair[0], &byte, 1, anysync_in_us(i % 20));
         CHECK(count == 1 || count == -ETIMEDOUT);
-        CHECK_EQ(byte, count == 1 ? (char)(i % 100) : -1);
+        CHECK_EQ(byte, count == 1 ? (char)(i % 100) : 127);
         i += count == 1;
     }
     return 0;
@@ -563,6 +563,8 @@ TEST(the_loop_works_without_epoll)
     struct anysync_stats stats;
     int pair[2];
 
+    if (TEST_MSAN)
+        test_skip("it does not know what libevent writes, and looks at what that gives to poll()");
     CHECK_EQ(anysync_configure(&options), 0); /* so that each call rings */
     CHECK_EQ(setenv("EVENT_NOEPOLL", "1", 1), 0);
     CHECK_EQ(pipe(pair), 0);

@@ -62,7 +62,7 @@ TEST(taking_from_an_empty_mailbox_gives_nothing)
 TEST(letters_come_out_in_the_order_they_were_pushed)
 {
     struct asi_mailbox box;
-    struct mail mails[5];
+    struct mail mails[5] = {0};
     int number = 0;
 
     asi_mailbox_init(&box);
@@ -79,7 +79,7 @@ TEST(letters_come_out_in_the_order_they_were_pushed)
 TEST(a_taken_letter_may_be_pushed_again)
 {
     struct asi_mailbox box;
-    struct mail a, b;
+    struct mail a = {0}, b = {0};
 
     asi_mailbox_init(&box);
     for (int i = 0; i < 3; i++) {
@@ -128,7 +128,7 @@ TEST(hints_point_ahead)
 TEST(what_was_taken_is_summed_up)
 {
     struct asi_mailbox box;
-    struct mail mails[4];
+    struct mail mails[4] = {0};
 
     asi_mailbox_init(&box);
     struct asi_taken taken = asi_mailbox_take_usual(&box, usual, hint_at);
@@ -155,7 +155,7 @@ TEST(what_was_taken_is_summed_up)
 TEST(is_empty_sees_pushes_and_takes)
 {
     struct asi_mailbox box;
-    struct mail a;
+    struct mail a = {0};
 
     asi_mailbox_init(&box);
     CHECK(asi_mailbox_is_empty(&box));
@@ -168,7 +168,7 @@ TEST(is_empty_sees_pushes_and_takes)
 TEST(park_refuses_when_there_are_letters)
 {
     struct asi_mailbox box;
-    struct mail a;
+    struct mail a = {0};
 
     asi_mailbox_init(&box);
     asi_mailbox_push(&box, &a.letter);
@@ -180,7 +180,7 @@ TEST(park_refuses_when_there_are_letters)
 TEST(only_the_first_push_after_a_park_wakes)
 {
     struct asi_mailbox box;
-    struct mail a, b;
+    struct mail a = {0}, b = {0};
 
     asi_mailbox_init(&box);
     CHECK(asi_mailbox_park(&box));
@@ -194,7 +194,7 @@ TEST(only_the_first_push_after_a_park_wakes)
 TEST(taking_ends_a_park)
 {
     struct asi_mailbox box;
-    struct mail a;
+    struct mail a = {0};
 
     asi_mailbox_init(&box);
     CHECK(asi_mailbox_park(&box));
@@ -206,7 +206,7 @@ TEST(taking_ends_a_park)
 TEST(close_refuses_when_there_are_letters)
 {
     struct asi_mailbox box;
-    struct mail a, b;
+    struct mail a = {0}, b = {0};
 
     asi_mailbox_init(&box);
     asi_mailbox_push(&box, &a.letter);
@@ -244,7 +244,7 @@ TEST(a_parked_mailbox_cannot_be_closed)
 TEST(init_opens_a_closed_mailbox_again)
 {
     struct asi_mailbox box;
-    struct mail a;
+    struct mail a = {0};
 
     asi_mailbox_init(&box);
     CHECK(asi_mailbox_close(&box));

@@ -245,7 +245,8 @@ static void check_abandon(void)
     for (int wait_ms = 2; !atomic_load(&watched.begun); wait_ms *= 2) {
         anysync_time deadline = anysync_in_ms(wait_ms); /* perhaps it comes too late */
         CHECK_EQ(stubborn_offload_until(&options, &value, &watched, 0, deadline), -ETIMEDOUT);
-        CHECK_CONTAINS(anysync_last_error()->message, "abandoned");
+        if (strstr(anysync_last_error()->message, "abandoned") == NULL)
+            CHECK(!atomic_load(&watched.begun)); /* and it never will: it was still in line */
         nap();
     }
     CHECK_EQ(value, 1);
@@ -402,7 +403,8 @@ TEST(h2_run_abandons_after_the_grace_time)
     for (int wait_ms = 2; !atomic_load(&watched.begun); wait_ms *= 2) {
         anysync_time deadline = anysync_in_ms(wait_ms);
         CHECK_EQ(anysync_run(&stubborn_function, &arguments, &value, deadline), -ETIMEDOUT);
-        CHECK_CONTAINS(anysync_last_error()->message, "abandoned");
+        if (strstr(anysync_last_error()->message, "abandoned") == NULL)
+            CHECK(!atomic_load(&watched.begun)); /* and it never will: it was still in line */
         nap();
     }
     atomic_store(&watched.go_on, true);

@@ -7,6 +7,7 @@
  *                                                  k4_without_a_new_thread_a_busy_one_does_it
  *                                                  k4_a_job_in_line_without_a_thread_fails
  *       no memory                                  k4_whatever_is_refused_the_next_one_works
+ *                                                  k4_a_job_without_memory_to_wait_makes_room
  *       fork                                       k2_a_child_has_a_fresh_pool
  *                                                  k2_stress_forks_while_jobs_run
  *       shutdown while jobs run                    k1_a_shutdown_waits_for_awaited_jobs
@@ -111,6 +112,36 @@ TEST(k4_whatever_is_refused_the_next_one_works)
     CHECK_EQ(anysync_pool_new(NULL, &pool), -ENOMEM);
     fault_clear();
     CHECK(!pool);
+}
+
+ANYSYNC_BLOCKING(int, offloads_add, (const struct anysync_offload_options *, options))
+{
+    return add_offload(options, result, 1, 2);
+}
+
+/* The only thread of the pool, with the only token, starts a job and has no memory to wait for it:
+ * the job has to end all the same, at the least because it gets no thread. */
+static void check_makes_room(void)
+{
+    for (int nth = 1;; nth++) {
+        struct anysync_offload_options options = {.limiter = new_limiter(1), .pool = new_pool(0)};
+        int sum = 0;
+        fault_fail("malloc", nth, true);
+        int error = offloads_add_offload(&options, &sum, &options);
+        bool reached = fault_failed("malloc") > 0;
+        fault_clear();
+        CHECK(error == 0 || error == -ENOMEM || error == -EAGAIN);
+        CHECK_EQ(sum, error ? 0 : 3);
+        anysync_limiter_unref(options.limiter);
+        anysync_pool_unref(options.pool);
+        if (!reached)
+            return;
+    }
+}
+
+TEST(k4_a_job_without_memory_to_wait_makes_room)
+{
+    in_worlds(EVERYWHERE_AND_POOL, check_makes_room);
 }
 
 static stubborn_future inherited;

@@ -126,9 +126,9 @@ static int overflow(void *argument)
 /* The process ended by the fault, or by a sanitizer that told of it. */
 static void check_ended_by_fault(const struct test_child *child)
 {
-    if (child->exited ? !(TEST_ASAN || TEST_TSAN) || child->status == 0 || child->status == 97
+    if (child->exited ? !TEST_SANITIZED || child->status == 0 || child->status == 97
                       : child->signal != SIGSEGV && child->signal != SIGBUS &&
-                                !((TEST_ASAN || TEST_TSAN) && child->signal == SIGABRT))
+                                !(TEST_SANITIZED && child->signal == SIGABRT))
         test_fail(
                 TEST_HERE, "status %d, signal %d: %s", child->status, child->signal, child->errors);
 }
@@ -490,7 +490,7 @@ TEST(k5_an_idle_stack_that_is_too_small_is_not_taken)
     struct anysync_executor_options options = {.stack_size = 16 * 1024};
     struct anysync_executor *executor;
 
-    if (TEST_ASAN || TEST_TSAN)
+    if (TEST_SANITIZED)
         test_skip("a sanitizer needs more of a stack");
     CHECK_EQ(anysync_executor_new(&options, &executor), 0);
     CHECK_EQ(small_task_run_on(executor), 0); /* its stack is idle now */

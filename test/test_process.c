@@ -13,6 +13,7 @@
  */
 #include "harness.h"
 
+#include <anysync/process.h>
 #include <anysync/typed.h>
 
 #include <dirent.h>

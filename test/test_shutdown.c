@@ -110,12 +110,12 @@ static void check_works(struct anysync_executor *executor)
     CHECK_EQ(sum, 42);
 }
 
-/* Threads that were joined may be listed for a moment longer. */
+/* Threads that were joined may be listed for a moment longer, also when COUNT was taken: now there
+ * may be fewer. */
 static void wait_until_threads_are(int count)
 {
     while (test_thread_count() > count)
         sched_yield();
-    CHECK_EQ(test_thread_count(), count);
 }
 
 struct shutdown {

@@ -154,7 +154,7 @@ static void give_crowd(void)
 
 TEST(trimmed_stacks_beyond_256_give_their_memory_back)
 {
-    if (TEST_ASAN || TEST_TSAN)
+    if (TEST_SANITIZED)
         test_skip("a sanitizer has memory of its own");
     take_crowd();
     CHECK(!asi_stacks_spare());
@@ -202,7 +202,7 @@ TEST(trimming_spares_what_was_needed_meanwhile)
 
 TEST(a_slab_with_a_stack_in_use_loses_the_others_pages)
 {
-    if (TEST_ASAN || TEST_TSAN)
+    if (TEST_SANITIZED)
         test_skip("a sanitizer has memory of its own");
     take_crowd();
     long resident = memory_of_process(false);
@@ -263,7 +263,8 @@ TEST(every_refusal_is_told)
     asi_coro_free(coro);
 }
 
-enum { MOST_MAPPINGS = 1 << 21 };
+/* Half the address space at most. */
+enum { MOST_MAPPINGS = sizeof(void *) < 8 ? 1 << 18 : 1 << 21 };
 
 /* Use up the mappings of this process: each second page of a large region differs from the rest.
  * Returns the region, or NULL if the system has more than we want to use up. */
@@ -288,7 +289,7 @@ TEST(k4_no_mapping_for_a_guard_is_an_error)
     const char *why = "";
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-    if (TEST_ASAN || TEST_TSAN)
+    if (TEST_SANITIZED)
         test_skip("a sanitizer needs mappings");
     struct asi_coro *first = new_coro(SIZE); /* there is a slab with room for another */
     char *region = use_up_mappings(page);
@@ -365,7 +366,7 @@ static int exhaust_address_space(void *argument)
 
 TEST(the_address_space_may_end)
 {
-    if (TEST_ASAN || TEST_TSAN)
+    if (TEST_SANITIZED)
         test_skip("a sanitizer needs address space of its own");
     struct test_child child = test_child(exhaust_address_space, NULL);
     CHECK_STR(child.errors, "");
@@ -389,8 +390,10 @@ TEST(stress_two_hundred_thousand_guarded_stacks)
 {
     int count = (int)test_scaled(200000), by = 1;
 
-    if (TEST_TSAN || TEST_ASAN)
+    if (TEST_SANITIZED)
         test_skip("a sanitizer has too much to remember of each stack");
+    if (sizeof(void *) < 8)
+        test_skip("the address space is too small");
     if (!has_light_guards())
         test_skip("this kernel has no light guards");
     struct asi_coro **coros = calloc((size_t)count, sizeof(struct asi_coro *));

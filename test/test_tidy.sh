@@ -15,7 +15,7 @@ tidy() { sh "$tree/test/tidy.sh" >"$work/said" 2>&1; }
 clean_tree() {
     rm -rf "$tree"
     mkdir -p "$tree/include/anysync" "$tree/test" "$tree/.ci"
-    for folder in base thread loop coro sched api; do mkdir -p "$tree/lib/$folder"; done
+    for folder in base thread loop coro sched api tls; do mkdir -p "$tree/lib/$folder"; done
     cp test/tidy.sh "$tree/test/"
     cp .clang-format "$tree/"
     printf '#!/bin/bash\n# SPDX-License-Identifier: MIT\n' >"$tree/.ci/run"
@@ -71,6 +71,12 @@ finds 'base/ may not include thread/' lib/base/a.c '#include "thread/mailbox.h"'
 finds 'loop/ may not include coro/' lib/loop/a.c '#include "coro/coro.h"'
 finds 'coro/ may not include loop/' lib/coro/a.c '#include "loop/loop.h"'
 finds 'sched/ may not include api/' lib/sched/a.c '#include "api/task.h"'
+finds 'tls/ may not include sched/' lib/tls/a.c '#include "sched/task.h"'
+finds 'api/ may not include tls/' lib/api/a.c '#include "tls/engine.h"'
+finds 'OpenSSL is for lib/tls only' lib/api/a.c '#include <openssl/ssl.h>'
+accepts "an optional library beside the layers" lib/tls/a.c '#include "tls/engine.h"' '' \
+    '#include "base/memory.h"' '#include "thread/lock.h"' '' '#include <event2/event.h>' \
+    '#include <openssl/ssl.h>'
 finds 'write the folder' lib/base/a.c '#include "list.h"'
 finds 'no layer is named' lib/a.c 'int x;'
 finds 'libevent is for' lib/sched/a.c '#include <event2/event.h>'

@@ -68,6 +68,10 @@ ANYSYNC_API anysync_time anysync_in_us(int64_t delay_us);
 ANYSYNC_API anysync_time anysync_in_ms(int64_t delay_ms);
 ANYSYNC_API anysync_time anysync_in_seconds(int64_t delay_seconds);
 
+/* Free memory that a call of this library gave to the caller and that its comment says to free by
+ * this.  NULL is fine.  Any thread; never blocks. */
+ANYSYNC_API void anysync_free(void *memory);
+
 #ifdef __cplusplus
 }
 #endif

@@ -90,12 +90,43 @@ ANYSYNC_API int anysync_channel_recv(
  * received.  Again is fine.  Any thread, callbacks too.  Never blocks. */
 ANYSYNC_API void anysync_channel_close(struct anysync_channel *channel);
 
+/* One of several things to do with channels: see anysync_select(). */
+struct anysync_choice {
+    struct anysync_channel *channel; /* borrowed; NULL: this one is passed over */
+    const void *sends;               /* the item to send, borrowed; NULL to receive */
+    void *receives;                  /* where a received item goes; NULL to send */
+};
+
+/*
+ * Do one of several things, whichever is possible first: send to one channel, or receive from
+ * another.  Of those that are possible at once it does one, and in turn another the next time, so
+ * that no channel can keep the others waiting.
+ *
+ * choices    borrowed, COUNT of them.  With items of no size, point to anything.
+ * deadline   absolute; ANYSYNC_POLL: only what is possible now.
+ * ret_index  which one was done, or is closed; COUNT when all were passed over.
+ *
+ * Returns      0  choices[*ret_index] was done, and nothing else.
+ *   ANYSYNC_DONE  choices[*ret_index] receives from a channel that is closed and empty: set its
+ *                 channel to NULL, and go on with the others; COUNT: there are none.
+ *         -EPIPE  choices[*ret_index] sends to a channel that is closed.
+ *        -EINVAL  one of them neither sends nor receives, or both.
+ *        -ENOMEM  more than eight choices, and no memory to wait with.
+ *         others  as anysync_channel_send(); nothing was done.
+ *
+ * Thread, Blocks, Cancel, Order  as anysync_channel_send().
+ */
+ANYSYNC_API int anysync_select(const struct anysync_choice *choices, size_t count,
+        anysync_time deadline, size_t *ret_index) ANYSYNC_MUST_CHECK;
+
 /* How many items are in CHANNEL.  Any thread; a snapshot. */
 ANYSYNC_API size_t anysync_channel_count(struct anysync_channel *channel);
 
 // clang-format off
 /* A typed channel: the type name_channel, and the calls above as name_channel_new, _send (which
- * takes the item itself), _recv, _close, _ref, _unref.  Each type of channel is its own. */
+ * takes the item itself), _recv, _close, _ref, _unref; and name_channel_sends(channel, &item) and
+ * _recvs(channel, &item), which make a choice of anysync_select().  Each type of channel is its
+ * own. */
 #define ANYSYNC_CHANNEL(name, type) \
     typedef struct name##_channel { char asi_none; } name##_channel; \
     ASI_CHANNEL_FORM int name##_channel_new(size_t capacity, name##_channel **ret_channel) \
@@ -129,6 +160,18 @@ ANYSYNC_API size_t anysync_channel_count(struct anysync_channel *channel);
     { \
         return (name##_channel *)(void *)anysync_channel_unref( \
                 (struct anysync_channel *)(void *)channel); \
+    } \
+    __attribute__((unused)) static inline struct anysync_choice name##_channel_sends( \
+            name##_channel *channel, const type *item) \
+    { \
+        struct anysync_choice choice = {(struct anysync_channel *)(void *)channel, item, 0}; \
+        return choice; \
+    } \
+    __attribute__((unused)) static inline struct anysync_choice name##_channel_recvs( \
+            name##_channel *channel, type *ret_item) \
+    { \
+        struct anysync_choice choice = {(struct anysync_channel *)(void *)channel, 0, ret_item}; \
+        return choice; \
     } \
     struct name##_channel
 #define ASI_CHANNEL_FORM __attribute__((unused, warn_unused_result)) static inline

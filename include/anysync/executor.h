@@ -190,20 +190,6 @@ ANYSYNC_API struct event_base *anysync_event_base(void);
  */
 ANYSYNC_API unsigned anysync_thread_serial(void);
 
-/*
- * Start a program, with all signals unblocked as they were before the library, and default
- * handlers.
- *
- * path       of the program, searched in PATH when it has no slash; borrowed.
- * arguments  NULL-terminated, the first is the name; borrowed.
- * ret_pid    its process id: waiting for it is the caller's duty.
- *
- * Returns  0, or the code of posix_spawn() negated.
- * Thread   any.
- */
-ANYSYNC_API int anysync_process_start(
-        const char *path, char *const *arguments, int *ret_pid) ANYSYNC_MUST_CHECK;
-
 #ifdef __cplusplus
 }
 #endif

@@ -54,6 +54,17 @@ ANYSYNC_API ssize_t anysync_write(
         int fd, const void *buffer, size_t size, anysync_time deadline) ANYSYNC_MUST_CHECK;
 
 /*
+ * Write all SIZE bytes of BUFFER.
+ *
+ * written  how many were written before, 0 at first; counted up, so that after an error the same
+ *          call goes on where this one stopped.  NULL: begin at 0, and tell nobody.
+ *
+ * Returns  0: all are written; or an error.
+ */
+ANYSYNC_API int anysync_write_all(int fd, const void *buffer, size_t size, size_t *written,
+        anysync_time deadline) ANYSYNC_MUST_CHECK;
+
+/*
  * Accept a connection on FD.  ADDRESS and SIZE as accept(), both may be NULL.
  * Returns  the new descriptor (owned by the caller, close-on-exec, non-blocking).
  */

@@ -28,7 +28,8 @@
  *   counts: 0 swallows, the same code passes on, another code replaces it and has the block's error
  *   as its cause.
  *
- * CANCEL  A cancel of the caller does not cut the clean-up short, but the executor's end does.
+ * CANCEL  A cancel of the caller does not cut the clean-up short, but the executor's end does.  A
+ *   set-up that is not done yet is cancelled with its caller.
  *
  * ONCE  A manager is used once.  The block forms make a new one each time.
  */

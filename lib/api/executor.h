@@ -16,7 +16,7 @@ struct asi_scheduler;
 /* What options mean when they are all zero: every field filled in. */
 #define ASI_DEFAULT_OPTIONS                                                                        \
     {                                                                                              \
-        .name = "anysync", .stack_size = 256 * 1024, .grace_ns = ASI_NS_PER_SECOND                 \
+        .name = "anysync", .stack_size = (size_t)256 * 1024, .grace_ns = ASI_NS_PER_SECOND         \
     }
 
 /* RET_OPTIONS are OPTIONS (may be NULL) with every field filled in.  Returns 0, or -EINVAL and a

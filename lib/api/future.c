@@ -24,12 +24,17 @@
 int anysync_future_new(size_t result_size, struct anysync_future **ret_future)
 {
     size_t room = (sizeof(struct anysync_future) + 15) & ~(size_t)15;
-    struct anysync_future *future =
-            result_size < UINT32_MAX ? asi_allocate(room + result_size) : NULL;
+    bool recycled = result_size <= ASI_RECYCLE_TIMED_SIZE - room;
+    struct anysync_future *future = NULL;
 
+    if (recycled)
+        future = asi_recycle_take(ASI_RECYCLE_TIMED);
+    else if (result_size <= ASI_MOST_BYTES)
+        future = asi_allocate(room + result_size);
     if (!future)
         return asi_call_fails(-ENOMEM, "no memory for a future of %zu bytes", result_size);
     asi_future_init(future, 1, (char *)future + room, result_size);
+    future->recycled = recycled;
     *ret_future = future;
     return 0;
 }

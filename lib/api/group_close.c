@@ -151,6 +151,7 @@ static inline void leave_scope(struct anysync_group *group, int error)
 
     if (!group->entered)
         return;
+    ASI_ASSERT(group->loop, "a group without a loop had entered a scope");
     group->entered = false;
     if (ASI_LIKELY(error == 0 && !scope->cancelled &&
                    asi_scope_innermost(group->loop->current) == scope))
@@ -372,6 +373,7 @@ static struct asi_error *list_failures(struct asi_list *failed, size_t count, st
         if (i == 0)
             return list;
         node = node->previous;
+        ASI_ASSERT(node != failed, "fewer children have failed than were counted");
         struct anysync_future *future =
                 &asi_container_of(node, struct asi_child, list)->task->future;
         list = put_before(asi_error_ref(future->error), future->status, list);

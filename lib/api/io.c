@@ -10,6 +10,7 @@
  */
 #include <anysync/io.h>
 
+#include "api/io.h"
 #include "base/clock.h"
 #include "loop/poller.h"
 #include "sched/error.h"
@@ -56,8 +57,7 @@ static struct asi_watches *watches_here(void)
                                                                      : NULL;
 }
 
-/* FD is new, or will be closed. */
-static void forget(int fd)
+void asi_io_forget(int fd)
 {
     struct asi_watches *watches = watches_here();
 
@@ -270,6 +270,20 @@ ssize_t anysync_write(int fd, const void *buffer, size_t size, anysync_time dead
     }
 }
 
+int anysync_write_all(
+        int fd, const void *buffer, size_t size, size_t *written, anysync_time deadline)
+{
+    size_t none = 0, *count = written ? written : &none;
+
+    while (*count < size) {
+        ssize_t more = anysync_write(fd, (const char *)buffer + *count, size - *count, deadline);
+        if (more < 0)
+            return (int)more;
+        *count += (size_t)more;
+    }
+    return 0;
+}
+
 static int accept_now(int fd, struct sockaddr *address, socklen_t *size)
 {
 #if defined(__linux__)
@@ -292,7 +306,7 @@ int anysync_accept(int fd, struct sockaddr *address, socklen_t *size, anysync_ti
             return fail(error, "anysync_accept", fd);
         int accepted = accept_now(fd, address, size);
         if (accepted >= 0) {
-            forget(accepted);
+            asi_io_forget(accepted);
             return accepted;
         }
         error = errno == ECONNABORTED ? 0 /* it went away before we came: wait for the next one */
@@ -329,7 +343,7 @@ int anysync_connect(int fd, const struct sockaddr *address, socklen_t size, anys
         return fail(-errno, "anysync_connect", fd);
     if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
         return fail(-errno, "anysync_connect", fd);
-    forget(fd);
+    asi_io_forget(fd);
     int error = connect_nonblocking(fd, address, size, deadline);
     if (!(flags & O_NONBLOCK))
         (void)fcntl(fd, F_SETFL, flags);

@@ -97,7 +97,7 @@ int anysync_manager_enter(struct anysync_manager *manager, void *ret_value, anys
                 "clean-up",
                 name_of(manager));
     if (error)
-        asi_relay_end(manager->generator); /* what it has set up so far is cleaned up */
+        asi_relay_end_gently(manager->generator); /* what it has set up so far is cleaned up */
     return error;
 }
 

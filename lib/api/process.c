@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* environ */
-/* What the process sees of the library's threads: their numbers, their loops' bases, their
- * children. */
+/* What the process sees of the library's threads: their numbers, their loops' bases. */
 #include <anysync/executor.h>
 
 #include "loop/poller.h"
@@ -9,12 +7,8 @@
 #include "sched/scheduler.h"
 #include "thread/fork.h"
 #include "thread/local.h"
-#include "thread/thread.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <spawn.h>
-#include <unistd.h>
 
 unsigned anysync_thread_serial(void)
 {
@@ -39,27 +33,4 @@ struct event_base *anysync_event_base(void)
     else
         asi_poller_share(&here->poller);
     return here->poller.base;
-}
-
-int anysync_process_start(const char *path, char *const *arguments, int *ret_pid)
-{
-    posix_spawnattr_t attributes;
-    sigset_t mask, all;
-    pid_t pid;
-    int error = posix_spawnattr_init(&attributes);
-
-    if (error)
-        return asi_call_fails(-error, "no memory to start %s", path);
-    asi_thread_clean_mask(&mask);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes, &mask);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    error = posix_spawnp(&pid, path, NULL, &attributes, arguments, environ);
-    posix_spawnattr_destroy(&attributes);
-    if (error)
-        return asi_call_fails(
-                -error, "%s could not be started: %s", path, anysync_error_text(-error));
-    *ret_pid = (int)pid;
-    return 0;
 }

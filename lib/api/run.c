@@ -14,6 +14,7 @@
 
 #include "api/executor.h"
 #include "base/clock.h"
+#include "sched/graph.h"
 #include "sched/job.h"
 #include "sched/scheduler.h"
 #include "sched/scope.h"
@@ -72,10 +73,7 @@ int asi_run_finish(enum asi_world world, struct anysync_task *task, void *ret_re
         asi_flag_set(&future->seen);
         return error; /* the cycle is noted */
     }
-    if (error == -ETIMEDOUT || error == -ECANCELED || error == -EDEADLK)
-        return asi_run_cut_short(task, ret_result, error, gone);
-    return asi_call_fails(error, "waiting for task \"%s\" failed: %s", asi_task_name(task),
-            anysync_error_text(error));
+    return asi_run_cut_short(task, ret_result, error, gone);
 }
 
 /* TASK does not get to a loop: drop the loop's reference.  Returns ERROR. */
@@ -221,6 +219,25 @@ static struct asi_scheduler *here_loop(void)
     return scheduler;
 }
 
+/* Run SCHEDULER, which is open, until TASK, its root, has ended; at END at the latest.  A job's
+ * thread is seen to wait for TASK: who waits for the job may be the one that TASK will wait for.
+ * (It is in no cell, so TASK does not know of it: `hidden`.) */
+static void run_until_root_ended(
+        struct asi_scheduler *scheduler, struct anysync_task *task, anysync_time end)
+{
+    struct anysync_future *root = &task->future;
+    struct asi_aim aim = {.futures = &root, .count = 1, .hidden = true};
+    struct asi_edge edge;
+    struct asi_error *none;
+    unsigned how = ASI_WAIT_BLOCKS | ASI_WAIT_FIRM;
+    bool seen = asi_local.job && asi_graph_counts(&aim, how, end) &&
+                asi_graph_enter(&edge, &aim, how, NULL, 0);
+
+    asi_scheduler_run(scheduler);
+    if (seen)
+        asi_graph_leave(&edge, &none); /* it is firm: nobody has told it anything */
+}
+
 static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, void *ret_result,
         anysync_time deadline)
 {
@@ -231,7 +248,7 @@ static int run_loop(struct asi_scheduler *scheduler, struct anysync_task *task, 
     anysync_time end = asi_scope_limit(deadline); /* of the thread, not of the loop's tasks */
     if (end != ANYSYNC_FOREVER)
         asi_scheduler_limit_root(scheduler, end);
-    asi_scheduler_run(scheduler);
+    run_until_root_ended(scheduler, task, end);
     if (scheduler->timed_out)
         return asi_run_cut_short(
                 task, ret_result, asi_scope_why(deadline), task->state != ASI_TASK_ABANDONED);

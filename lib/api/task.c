@@ -97,7 +97,8 @@ static int call_body(
     _Alignas(16) char small[SMALL];
     size_t result_at = (function->argument_size + 15) & ~(size_t)15;
     size_t size = result_at + function->result_size;
-    char *memory = size <= SMALL ? small : asi_allocate(size);
+    bool silly = (function->argument_size | function->result_size) > ASI_MOST_BYTES;
+    char *memory = silly ? NULL : size <= SMALL ? small : asi_allocate(size);
 
     if (!memory)
         return asi_call_fails(-ENOMEM, "no memory to call %s", function->name);
@@ -198,12 +199,13 @@ int anysync_task_new(const struct anysync_function *function, const void *argume
     asi_flag_init(&task->used);
     task->vars_given = false;
     if (name) {
-        char *copy = asi_allocate(strlen(name) + 1);
+        size_t size = strlen(name) + 1;
+        char *copy = asi_allocate(size);
         if (!copy) {
             anysync_task_unref(task);
             return asi_call_fails(-ENOMEM, "no memory for the name of a task");
         }
-        strcpy(copy, name);
+        memcpy(copy, name, size);
         task->own_name = copy;
         task->future.named = true;
     }

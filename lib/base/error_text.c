@@ -51,6 +51,7 @@ static const struct word {
         {-ESTALE, "-ESTALE", "used after its end"},
         {-ENOTCONN, "-ENOTCONN", "not connected"},
         {-ENOTSOCK, "-ENOTSOCK", "not a socket"},
+        {-ENODATA, "-ENODATA", "the end came in the middle"},
         {-EMSGSIZE, "-EMSGSIZE", "the message is too long"},
         {-E2BIG, "-E2BIG", "too much at once"},
         {-ECHILD, "-ECHILD", "no such child process"},

@@ -12,9 +12,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Returns whether the WHAT that comes now shall fail: "malloc", "mmap", "guard" (the light ones),
- * "thread", "eventfd", "base". Called by any thread.  Set it before the library's first use. */
+ * "thread", "eventfd", "base", "pipe", "spawn", "pidfd", "epoll".  Called by any thread.  Set it
+ * before the library's first use. */
 extern bool (*asi_fault_hook)(const char *what);
 
 static inline bool asi_fault(const char *what)
@@ -27,5 +29,9 @@ static inline bool asi_fault(const char *what)
 void *asi_allocate(size_t size);
 void *asi_allocate_zero(size_t size);
 void asi_free(void *memory);
+
+/* The most bytes that one argument, value or item may have: all ones, so that an "or" of several
+ * can be compared; fits 32 bits; and a few of them added up fit a size_t. */
+#define ASI_MOST_BYTES (SIZE_MAX / 16 < UINT32_MAX ? SIZE_MAX / 16 : UINT32_MAX)
 
 #endif

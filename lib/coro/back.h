@@ -9,10 +9,12 @@
  * returns are unpaired by that: of the next returns further out some are predicted wrong that would
  * not have been, once.
  *
- * The thunk that the compiler wants for it, by a name it gave, is a local one of each file that
- * includes this; it takes a register that the switch, in line in such a function, has declared
- * lost.  Where there is none (clang before 15, other processors, shadow stacks), it is an ordinary
- * return.
+ * The thunk that the compiler wants for it, by a name it gave, comes with each file that includes
+ * this, and the linker keeps one.  It is weak, so that a program which has its own (against
+ * speculation) keeps that one, for us too.  Link-time optimization may put the code of two files
+ * into one, hence .ifndef, and the thunk into another file than its users, hence no local symbol.
+ * It takes a register that the switch, in line in such a function, has declared lost.  Where there
+ * is none (clang before 15, other processors, shadow stacks), it is an ordinary return.
  */
 #ifndef ASI_CORO_BACK_H
 #define ASI_CORO_BACK_H
@@ -21,7 +23,10 @@
 #if __has_attribute(function_return) && !(defined(__CET__) && (__CET__ & 2))
 #define ASI_JUMPS_BACK __attribute__((function_return("thunk-extern")))
 
-__asm__(".pushsection .text\n"
+__asm__(".ifndef __x86_return_thunk\n"
+        ".pushsection .text.asi_return_thunk, \"axG\", @progbits, asi_return_thunk, comdat\n"
+        ".weak __x86_return_thunk\n"
+        ".hidden __x86_return_thunk\n"
         ".type __x86_return_thunk, @function\n"
         ".p2align 4\n"
         "__x86_return_thunk:\n\t"
@@ -32,7 +37,8 @@ __asm__(".pushsection .text\n"
         "notrack jmpq *%rcx\n\t"
         ".cfi_endproc\n"
         ".size __x86_return_thunk, . - __x86_return_thunk\n"
-        ".popsection");
+        ".popsection\n"
+        ".endif");
 #endif
 #endif
 

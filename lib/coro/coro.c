@@ -22,14 +22,17 @@ _Thread_local struct asi_coro *asi_coro_running __attribute__((tls_model("initia
 /* first.c */
 void asi_coro_first(struct asi_coro *coro, void (*begin)(struct asi_coro *coro));
 
-#ifdef ASI_ASAN
-_Thread_local struct asi_coro *asi_coro_came_from;
+#if ASI_TOOLS
+_Thread_local struct asi_coro *asi_coro_came_from __attribute__((tls_model("initial-exec")));
 #endif
 
 static void begin(struct asi_coro *coro)
 {
-    asi_coro_arrived(coro);
-    coro->entry(coro->argument);
+    void *argument = coro->argument; /* its place is needed at the first switch away */
+
+    if (ASI_HAS_ASAN)
+        asi_coro_arrived_told(NULL);
+    coro->entry(argument);
     ASI_ASSERT(false, "a coroutine's entry function returned");
 }
 
@@ -63,16 +66,15 @@ void asi_coro_prepare(struct asi_coro *coro, void (*entry)(void *argument), void
     }
     coro->began = true;
 #endif
-#ifdef ASI_ASAN
-    coro->fake_stack = NULL;
-    __asan_unpoison_memory_region(coro->low, coro->size); /* frames that never returned */
-#endif
+    asi_stack_forget(coro);
     asi_coro_first(coro, begin);
 }
 
 void asi_coro_leave(struct asi_coro *from, struct asi_coro *to)
 {
-    asi_coro_departs(from, to, true);
+    if (ASI_HAS_ASAN)
+        asi_coro_departs_told(from, to, true);
+    asi_coro_goes_to(to);
     asi_coro_swap(from, to);
     asi_stop(__FILE__, __LINE__, "a coroutine that had left for good was resumed");
 }

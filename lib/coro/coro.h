@@ -29,20 +29,18 @@ struct asi_coro {
     struct asi_coro *next; /* for its holder: a list of idle ones */
     struct asi_slab *slab; /* [pool] NULL for a host */
     unsigned index;        /* [pool] in the slab */
+    unsigned tool_stack;   /* [pool] what valgrind calls it */
     void (*entry)(void *argument);
-    void *argument;
+    union {
+        void *argument;   /* until it begins */
+        void *fake_stack; /* while it does not run: the address sanitizer's second stack */
+    };
 #ifdef ASI_UCONTEXT
     ucontext_t context;
-#endif
-#ifdef ASI_ASAN
-    void *fake_stack;
 #endif
 #ifdef ASI_TSAN
     void *fiber;
     bool began; /* it was prepared before */
-#endif
-#ifdef ASI_VALGRIND
-    unsigned valgrind_id;
 #endif
 };
 
@@ -82,50 +80,71 @@ void asi_coro_leave(struct asi_coro *from, struct asi_coro *to) __attribute__((n
 
 /* --- the switch: inline, see swap.h ----------------------------------------------------------- */
 
-#ifdef ASI_ASAN
-/* Where a switch came from: the sanitizer tells its bounds when it has happened. */
-extern _Thread_local struct asi_coro *asi_coro_came_from;
+#if ASI_TOOLS
+/* Under the address sanitizer, where a switch came from: it tells those bounds when the switch has
+ * happened. */
+extern _Thread_local struct asi_coro *asi_coro_came_from __attribute__((tls_model("initial-exec")));
 #endif
 
-/* About to go from FROM to TO; FOR_GOOD: and never back.  Always inline: the thread sanitizer would
- * book its entry on the one fiber and its return on the other. */
-static inline __attribute__((always_inline)) void asi_coro_departs(
-        struct asi_coro *from, struct asi_coro *to, bool for_good)
+/* About to go from FROM to TO; FOR_GOOD: and never back. */
+static inline void asi_coro_departs_told(
+        struct asi_coro *from, const struct asi_coro *to, bool for_good)
 {
-#ifdef ASI_ASAN
+#if ASI_TOOLS
     asi_coro_came_from = from;
-    __sanitizer_start_switch_fiber(for_good ? NULL : &from->fake_stack, to->low, to->size);
+    asi_asan_start_switch(for_good ? NULL : &from->fake_stack, to->low, to->size);
 #else
     (void)from;
+    (void)to;
     (void)for_good;
 #endif
+}
+
+/* Just arrived where FAKE_STACK is the second stack. */
+static inline void asi_coro_arrived_told(void *fake_stack)
+{
+#if ASI_TOOLS
+    const void *low;
+    size_t size;
+
+    asi_asan_finish_switch(fake_stack, &low, &size);
+    if (!asi_coro_came_from->slab) { /* a host: these are the bounds of the thread's stack */
+        asi_coro_came_from->low = (char *)(size_t)low;
+        asi_coro_came_from->size = size;
+    }
+#else
+    (void)fake_stack;
+#endif
+}
+
+/* Always inline: the thread sanitizer would book its entry on the one fiber and its return on the
+ * other. */
+static inline __attribute__((always_inline)) void asi_coro_goes_to(struct asi_coro *to)
+{
 #ifdef ASI_TSAN
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
     asi_coro_running = to;
 }
 
-/* Just arrived in SELF. */
-static inline void asi_coro_arrived(struct asi_coro *self)
+/* The switch of a program with the address sanitizer: out of the way of all others. */
+static __attribute__((noinline, cold, unused)) void asi_coro_switch_told(
+        struct asi_coro *from, struct asi_coro *to)
 {
-#ifdef ASI_ASAN
-    const void *low;
-    size_t size;
-    __sanitizer_finish_switch_fiber(self->fake_stack, &low, &size);
-    if (!asi_coro_came_from->slab) { /* a host: these are the bounds of the thread's stack */
-        asi_coro_came_from->low = (char *)(size_t)low;
-        asi_coro_came_from->size = size;
-    }
-#else
-    (void)self;
-#endif
+    asi_coro_departs_told(from, to, false);
+    asi_coro_goes_to(to);
+    asi_coro_swap(from, to);
+    asi_coro_arrived_told(from->fake_stack);
 }
 
 static inline void asi_coro_switch(struct asi_coro *from, struct asi_coro *to)
 {
-    asi_coro_departs(from, to, false);
+    if (ASI_UNLIKELY(ASI_HAS_ASAN)) {
+        asi_coro_switch_told(from, to);
+        return;
+    }
+    asi_coro_goes_to(to);
     asi_coro_swap(from, to);
-    asi_coro_arrived(from);
 }
 
 #endif

@@ -48,9 +48,9 @@ static void on_fault(int number, siginfo_t *info, void *context)
     } else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
         before->sa_handler(number);
     } else if (before->sa_handler == SIG_DFL || info->si_code > 0) {
-        signal(number, SIG_DFL); /* a fault comes again; what was sent has to be sent again */
+        (void)signal(number, SIG_DFL); /* a fault comes again; what was sent has to be sent again */
         if (info->si_code <= 0)
-            raise(number);
+            (void)raise(number);
     }
 }
 

@@ -28,6 +28,7 @@
 
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/tools.h"
 #include "coro/coro.h"
 #include "coro/overflow.h"
 #include "thread/flag.h"
@@ -102,6 +103,12 @@ static void prepare(void)
 
     asi_fork_add(&part);
     asi_overflow_install();
+    /* Who says yes to an advice that does not exist (emulators do) has not made guards either. */
+    if (madvise(NULL, 0, -1) == 0)
+        light_guards = false;
+    asi_tools_check_build();
+    if (asi_tools_valgrind())
+        vector_guards = false; /* it does not know that call, and says so at length */
 }
 
 /* The class for stacks of SIZE, NULL when there are too many sizes. */
@@ -188,7 +195,8 @@ static bool guard(struct asi_slab *slab, unsigned index, const char **ret_why)
     char *start = guard_of(slab, index);
 
     if (index < slab->guarded)
-        return true; /* else it is the first that has none: stacks are taken from below */
+        return true;
+    ASI_ASSERT(index == slab->guarded, "stacks were not taken from below");
     if (light_guards && !asi_fault("guard")) {
         unsigned batch = slab->class_->in_use >= MANY ? STACKS - index : index;
         slab->guarded += guard_many(slab, batch < STACKS - index ? batch : STACKS - index);
@@ -232,9 +240,7 @@ static struct asi_coro *wake_up(struct asi_slab *slab, const char **ret_why)
 #ifdef ASI_TSAN
     coro->fiber = __tsan_create_fiber(0);
 #endif
-#ifdef ASI_VALGRIND
-    coro->valgrind_id = VALGRIND_STACK_REGISTER(low, low + coro->size);
-#endif
+    coro->tool_stack = asi_tools_add_stack(low, low + coro->size - 1);
     return coro;
 }
 
@@ -243,6 +249,7 @@ static struct asi_coro *pop_warm(struct asi_class *class_)
 {
     struct asi_coro *coro = class_->warm;
 
+    ASI_ASSERT(coro, "there are fewer warm stacks than were counted");
     class_->warm = coro->next;
     if (class_->warm_count > ASI_WARM_STACKS)
         asi_counter_add(&spare, (uint64_t)-1);
@@ -256,7 +263,7 @@ struct asi_coro *asi_stack_take(size_t size, const char **ret_why)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     struct asi_coro *coro = NULL;
 
-    if (size > MOST_SIZE || size > SIZE_MAX / STACKS - 2 * ASI_GUARD_SIZE) {
+    if (size > MOST_SIZE || size > SIZE_MAX / STACKS - 2 * (size_t)ASI_GUARD_SIZE) {
         *ret_why = "a stack of more than 1 GiB, or than this address space holds, was asked for";
         return NULL;
     }
@@ -279,22 +286,33 @@ struct asi_coro *asi_stack_take(size_t size, const char **ret_why)
     if (coro)
         class_->in_use++;
     asi_lock_give(&lock);
-#ifdef ASI_ASAN
-    if (coro) /* what a suspended body holds is in use */
-        __lsan_register_root_region(coro->low, coro->size);
+#if ASI_TOOLS
+    if (coro && ASI_HAS_LSAN) /* what a suspended body holds is in use */
+        asi_lsan_add_root(coro->low, coro->size);
 #endif
     return coro;
+}
+
+void asi_stack_forget(struct asi_coro *coro)
+{
+#if ASI_TOOLS
+    if (asi_asan_unpoison)
+        asi_asan_unpoison(coro->low, coro->size);
+#endif
+    asi_tools_forget(coro->low, coro->size);
 }
 
 void asi_stack_give(struct asi_coro *coro)
 {
     struct asi_class *class_ = coro->slab->class_;
 
-#ifdef ASI_ASAN
-    __asan_unpoison_memory_region(coro->low, coro->size); /* frames that never returned */
-    __lsan_unregister_root_region(coro->low, coro->size);
+    asi_stack_forget(coro);
+#if ASI_TOOLS
+    if (ASI_HAS_LSAN)
+        asi_lsan_remove_root(coro->low, coro->size);
 #endif
     asi_lock_take(&lock);
+    ASI_ASSERT(class_->in_use > 0, "a stack was given back that was not in use");
     coro->next = class_->warm;
     class_->warm = coro;
     class_->in_use--;
@@ -313,9 +331,7 @@ static void part_with(struct asi_coro *coro, struct asi_list *leaving)
 #ifdef ASI_TSAN
     __tsan_destroy_fiber(coro->fiber);
 #endif
-#ifdef ASI_VALGRIND
-    VALGRIND_STACK_DEREGISTER(coro->valgrind_id);
-#endif
+    asi_tools_remove_stack(coro->tool_stack);
     if (slab->parting == 0)
         asi_list_add(leaving, &slab->leaving);
     slab->parting |= (uint64_t)1 << coro->index;

@@ -30,6 +30,9 @@ struct asi_coro *asi_stack_take(size_t size, const char **ret_why);
 /* Give it back (consumed). */
 void asi_stack_give(struct asi_coro *coro);
 
+/* Nobody runs on it: frames that never returned are gone, for checking tools too. */
+void asi_stack_forget(struct asi_coro *coro);
+
 /* Whether there are more free stacks than are kept for good: a look without the lock. */
 bool asi_stacks_spare(void);
 

@@ -4,7 +4,8 @@
  *
  *      rsp ->  coro, begin
  *
- * begin(coro) never returns.  The unwinder is told that nobody called: backtraces end here.
+ * begin(coro) never returns.  The unwinder is told that nobody called: backtraces end here.  Valgrind
+ * does not heed that, and finds a return address of 0, which it heeds.
  */
 #if defined(__x86_64__) && !defined(ASI_UCONTEXT)
     .text
@@ -21,6 +22,8 @@ asi_coro_entry:
     popq %rdi
     popq %rax
     xorl %ebp, %ebp
+    pushq $0
+    pushq $0 /* the other one keeps rsp a multiple of 16 */
     callq *%rax
     ud2
     .cfi_endproc

@@ -7,7 +7,9 @@
  *   - evthread_use_pthreads() comes once and before any base, or a wake from another thread is
  *     lost;
  *   - making a base ends the process when descriptors run out in the middle (it needs four): so a
- *     handful is opened and closed first, and -EMFILE returned if that fails;
+ *     handful is opened and closed first, and -EMFILE returned if that fails.  If others take them
+ *     in between, libevent says that it will end the process, and is left by a jump.  What it had
+ *     so far of the base, a descriptor and some memory, stays behind: better than no process;
  *   - a timeout and a readiness that come in one turn lose the readiness if one event has both:
  *     deadlines are our own timers, events have none;
  *   - its clock is the coarse one: our wake-up for the next timer is a timerfd, set only when it
@@ -28,6 +30,7 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <fcntl.h>
+#include <setjmp.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -42,9 +45,14 @@ enum {
 
 static struct asi_once once = ASI_ONCE_INIT;
 
+static _Thread_local jmp_buf *way_out; /* while this thread makes a base */
+
+/* libevent ends the process when this returns. */
 static void on_fatal(int error)
 {
     (void)error;
+    if (way_out)
+        longjmp(*way_out, 1);
     asi_stop(__FILE__, __LINE__, "libevent cannot go on (its message is above)");
 }
 
@@ -102,6 +110,23 @@ static int check_headroom(void)
     return error;
 }
 
+/* A base; NULL and errno where there is none to be had. */
+static struct event_base *make_base(void)
+{
+    jmp_buf out;
+
+    if (setjmp(out) != 0) { /* from libevent's frames, which hold no lock then */
+        way_out = NULL;
+        errno = EMFILE;
+        return NULL;
+    }
+    way_out = &out;
+    errno = 0;
+    struct event_base *base = event_base_new();
+    way_out = NULL;
+    return base;
+}
+
 static void close_base(struct asi_poller *poller)
 {
     asi_doorbell_use_word(poller->bell);
@@ -157,10 +182,11 @@ int asi_poller_open(struct asi_poller *poller)
     int fd = asi_doorbell_use_descriptor(poller->bell);
     if (fd < 0)
         return fd;
-    error = -ENOMEM;
-    poller->base = event_base_new();
+    poller->base = make_base();
+    error = errno == EMFILE || errno == ENFILE ? -errno : -ENOMEM;
     if (!poller->base)
         goto fail;
+    error = -ENOMEM;
     /* A user may have told libevent to do without epoll (EVENT_NOEPOLL). */
     poller->level = asi_doorbell_is_level(poller->bell) ||
                     !(event_base_get_features(poller->base) & EV_FEATURE_ET);

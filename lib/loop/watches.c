@@ -31,6 +31,7 @@
  */
 #include "loop/watches.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
 
@@ -314,13 +315,12 @@ static bool fits(const struct asi_registration *registration, unsigned events, c
 int asi_watches_add(struct asi_watches *watches, struct asi_watch *watch, int fd, unsigned events,
         const void *owner, asi_watch_fn *fire_it, void *context)
 {
-    struct asi_registration *registration = fd < 0 ? NULL : find(watches, fd);
+    ASI_ASSERT(fd >= 0, "a descriptor is watched that is none");
+    struct asi_registration *registration = find(watches, fd);
     int error = 0;
 
     watch->registration = NULL;
     if (!registration) {
-        if (fd < 0)
-            return -EBADF;
         registration = make(watches, fd);
         if (!registration)
             return -ENOMEM;

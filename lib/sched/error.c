@@ -46,7 +46,8 @@ static bool have_more(struct asi_error *error)
 }
 
 /* The message of ERROR becomes what FORMAT and VALUES say; without memory a piece of it. */
-static void write_text(struct asi_error *error, const char *format, va_list values)
+static ANYSYNC_PRINTF(2, 0) void write_text(
+        struct asi_error *error, const char *format, va_list values)
 {
     va_list again;
 
@@ -54,7 +55,7 @@ static void write_text(struct asi_error *error, const char *format, va_list valu
     error->shown.message = error->text;
     if (vsnprintf(error->text, sizeof(error->text), format, values) >= (int)sizeof(error->text) &&
             have_more(error)) {
-        vsnprintf(error->more->message, sizeof(error->more->message), format, again);
+        (void)vsnprintf(error->more->message, sizeof(error->more->message), format, again);
         error->shown.message = error->more->message;
     }
     va_end(again);
@@ -276,7 +277,7 @@ struct asi_error *asi_error_add_text(struct asi_error *error, const char *format
     tell(error);
     int length = snprintf(message, sizeof(message), "%s", error->shown.message);
     va_start(values, format);
-    vsnprintf(message + length, sizeof(message) - (size_t)length, format, values);
+    (void)vsnprintf(message + length, sizeof(message) - (size_t)length, format, values);
     va_end(values);
     set_text(error, "%s", message);
     return error;
@@ -442,9 +443,11 @@ const struct anysync_error *anysync_last_error(void)
     struct asi_slot slot = asi_slot();
     int code = *slot.code;
 
-    if (*slot.error) {
-        tell_all(&(*slot.error)->shown);
-        return &(*slot.error)->shown;
+    struct asi_error *error = *slot.error;
+
+    if (error) {
+        tell_all(&error->shown);
+        return &error->shown;
     }
     plain = (struct anysync_error){.code = code,
             .origin = code ? ANYSYNC_ORIGIN_CALL : ANYSYNC_ORIGIN_NONE,
@@ -536,6 +539,6 @@ void asi_error_report(
     if (call)
         call(task, shown, context);
     else
-        fprintf(stderr, "anysync: task \"%s\" (%s:%d) failed and nobody looked: %s (%s)\n", task,
-                file, line, shown->message, anysync_error_name(code));
+        (void)fprintf(stderr, "anysync: task \"%s\" (%s:%d) failed and nobody looked: %s (%s)\n",
+                task, file, line, shown->message, anysync_error_name(code));
 }

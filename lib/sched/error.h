@@ -74,8 +74,8 @@ void asi_slot_put(struct asi_slot slot, int code, struct asi_error *error);
  * sentence. */
 struct asi_error *asi_error_new(int code, enum anysync_origin origin, const char *format, ...)
         ANYSYNC_PRINTF(3, 4);
-struct asi_error *asi_error_new_list(
-        int code, enum anysync_origin origin, const char *format, va_list values);
+struct asi_error *asi_error_new_list(int code, enum anysync_origin origin, const char *format,
+        va_list values) ANYSYNC_PRINTF(3, 0);
 struct asi_error *asi_error_ref(struct asi_error *error);
 void asi_error_free(struct asi_error *error); /* the last reference is gone */
 

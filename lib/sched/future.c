@@ -51,6 +51,8 @@ void asi_future_free(struct anysync_future *future)
         asi_task_free(asi_task_of(future));
     else if (future->is_timed)
         asi_timed_free(future);
+    else if (future->recycled)
+        asi_recycle_give(ASI_RECYCLE_TIMED, future);
     else
         asi_free(future);
 }

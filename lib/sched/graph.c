@@ -42,9 +42,8 @@
  *   target does (loose: a consumer of a generator on another loop) counts as a cut when it ends.
  *   A local one needs no count: consumer and generator are seen at once, and while the generator
  *   waits it gives no item.  Who has had its delivery, or is just getting it (over), waits no more.
- *   Of a wait for one of several each alternative has to come back, each by a probe of its own.
- *   For such a wait met on the way only what is seen at once counts; then it is looked at on its
- *   own, as if it had just begun.
+ *   Of a wait for one of several each alternative has to come back, by a probe of its own.  Of one
+ *   met on the way only what is seen at once counts; then it is looked at as if it began now.
  *
  * WHO GETS IT  Who closes the cycle; if a probe found it, the initiator, by one more delivery to
  *   its party.  A blocked thread passes it on to the wait that leads back to it: the nested task
@@ -374,8 +373,8 @@ void asi_graph_probe(struct asi_walk *from, struct asi_scheduler *loop, struct a
 
 static bool only_tasks(const struct asi_aim *aim)
 {
-    /* (What may change is not looked at here: limiters have tasks only.) */
-    for (size_t i = 0; i < aim->count && !aim->stops && !aim->open; i++) {
+    /* (What may change is not looked at here: loose waits are for tasks only.) */
+    for (size_t i = 0; i < aim->count && !aim->stops && !aim->loose; i++) {
         if (aim->futures[i] && !aim->futures[i]->is_task)
             return false;
     }
@@ -413,7 +412,8 @@ bool asi_graph_enter(struct asi_edge *edge, const struct asi_aim *aim, unsigned 
     publish(edge);
     if (here && !blocks) {
         edge->deaf = firm || asi_scope_is_deaf();
-        edge->cut = !edge->deaf && asi_flag_get(&edge->task->cancel_asked) && !edge->task->asked;
+        edge->cut = !edge->deaf && !edge->task->asked && /* a letter that asks it is on its way */
+                    (asi_flag_get(&edge->task->cancel_asked) || asi_flag_get(&here->cancel_comes));
     }
     bool stuck = false;
     walk.closer = here && !blocks ? edge->task : NULL;
@@ -468,7 +468,7 @@ static struct anysync_task *end_of(
     if (chains->ways[from].start == target)
         task = chains->ways[from].end;
     while (task != self && task->state == ASI_TASK_SUSPENDED && task->local_wait &&
-            task->local_wait != ASI_PUBLISHED)
+            task->local_wait != ASI_PUBLISHED && task->local_wait->target)
         task = task->local_wait->target;
     chains->ways[at].start = self;
     chains->ways[at].end = task;

@@ -86,13 +86,14 @@ static void say_where(struct asi_step *step, const struct asi_place *place)
     if (!loop || place->end)
         return;
     if (loop->kind == ASI_LOOP_WORKER)
-        snprintf(step->where, sizeof(step->where), " of worker \"%.24s\"", loop->options.name);
+        (void)snprintf(
+                step->where, sizeof(step->where), " of worker \"%.24s\"", loop->options.name);
     else if (loop->kind == ASI_LOOP_HERE)
-        snprintf(step->where, sizeof(step->where), " on a here-loop");
+        (void)snprintf(step->where, sizeof(step->where), " on a here-loop");
     else if (place->thread == 0)
-        snprintf(step->where, sizeof(step->where), " on a nested thread");
+        (void)snprintf(step->where, sizeof(step->where), " on a nested thread");
     else
-        snprintf(step->where, sizeof(step->where), " on nested thread %u", place->thread);
+        (void)snprintf(step->where, sizeof(step->where), " on nested thread %u", place->thread);
 }
 
 void asi_path_say(struct asi_path *path)
@@ -105,12 +106,13 @@ void asi_path_say(struct asi_path *path)
         step->blocks = place->blocks;
         say_where(step, place);
         if (place->task)
-            snprintf(step->who, sizeof(step->who), "task \"%.60s\"", asi_task_name(place->task));
+            (void)snprintf(
+                    step->who, sizeof(step->who), "task \"%.60s\"", asi_task_name(place->task));
         else if (place->end)
-            snprintf(step->who, sizeof(step->who), "the end of worker \"%.40s\"",
+            (void)snprintf(step->who, sizeof(step->who), "the end of worker \"%.40s\"",
                     place->loop->options.name);
         else
-            snprintf(step->who, sizeof(step->who), "a callback of its loop");
+            (void)snprintf(step->who, sizeof(step->who), "a callback of its loop");
     }
     path->said += path->count;
     path->count = 0;
@@ -321,6 +323,7 @@ static enum look go_along(struct asi_walk *walk, struct anysync_task *node, stru
         }
         if (look == BRANCH && !next) {
             struct asi_edge *met = edge;
+            ASI_ASSERT(met, "a walk came to no task and to no wait");
             look = follow(walk, met, &next, &edge);
             if (look == BRANCH && !next && edge == met) {
                 *ret_branch = edge;

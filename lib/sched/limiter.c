@@ -30,6 +30,7 @@
 
 enum {
     DEFAULT_TOTAL = 40,
+    NAMES_TOTAL = 8,
     PATIENCE_NS = 20 * ASI_NS_PER_MS, /* how long a job waits to have its token again */
     MOST_HOLDERS = 8
 };
@@ -43,7 +44,7 @@ struct anysync_limiter {
     bool open;             /* [as holders] a token is with somebody who is not among them */
     bool moves;            /* [lock] a token was released by another than acquired it */
     bool inherited;        /* [lock] from the process this one was forked from, with its tokens */
-    struct asi_refs refs;  /* not of the default one */
+    struct asi_refs refs;  /* not of those that are always there */
     struct asi_list first; /* [lock] claims of jobs that had a token before; NULLs: never used */
     struct asi_list queue; /* [lock] all others */
     /* [lock, and while somebody waits the graph's] tasks that acquired a token; each a reference */
@@ -52,9 +53,17 @@ struct anysync_limiter {
 };
 
 static _Alignas(64) struct asi_lock lock = ASI_LOCK_INIT;
+static struct anysync_limiter unlimited = {.total = SIZE_MAX,
+        .first = {&unlimited.first, &unlimited.first},
+        .queue = {&unlimited.queue, &unlimited.queue}};
+static struct anysync_limiter names = {.total = NAMES_TOTAL,
+        .first = {&names.first, &names.first},
+        .queue = {&names.queue, &names.queue},
+        .next = &unlimited};
 static _Alignas(64) struct anysync_limiter usual = {.total = DEFAULT_TOTAL,
         .first = {&usual.first, &usual.first},
-        .queue = {&usual.queue, &usual.queue}};
+        .queue = {&usual.queue, &usual.queue},
+        .next = &names};
 static struct anysync_limiter *all = &usual; /* [lock] */
 
 /* --- fork ------------------------------------------------------------------------------------- */
@@ -158,6 +167,8 @@ static struct anysync_future *remove_holder(
 /* [lock] Take CLAIM off its list. */
 static void take_off(struct anysync_limiter *limiter, struct asi_claim *claim)
 {
+    ASI_ASSERT(limiter->waiting > 0, "fewer claims wait than are on lists");
+    ASI_ASSERT(claim->list.previous, "a claim was taken off its list twice");
     asi_list_remove(&claim->list);
     claim->list.previous = NULL;
     limiter->waiting--;
@@ -323,6 +334,16 @@ struct anysync_limiter *asi_limiter_or_default(struct anysync_limiter *limiter)
     return limiter ? limiter : &usual;
 }
 
+struct anysync_limiter *asi_limiter_unlimited(void)
+{
+    return &unlimited;
+}
+
+struct anysync_limiter *asi_limiter_of_names(void)
+{
+    return &names;
+}
+
 struct anysync_limiter *anysync_default_limiter(void)
 {
     return &usual;
@@ -348,16 +369,21 @@ int anysync_limiter_new(size_t total, struct anysync_limiter **ret_limiter)
     return 0;
 }
 
+static bool is_always_there(const struct anysync_limiter *limiter)
+{
+    return limiter == &usual || limiter == &names || limiter == &unlimited;
+}
+
 struct anysync_limiter *anysync_limiter_ref(struct anysync_limiter *limiter)
 {
-    if (limiter != &usual)
+    if (!is_always_there(limiter))
         asi_refs_add(&limiter->refs);
     return limiter;
 }
 
 struct anysync_limiter *anysync_limiter_unref(struct anysync_limiter *limiter)
 {
-    if (!limiter || limiter == &usual || !asi_refs_drop(&limiter->refs))
+    if (!limiter || is_always_there(limiter) || !asi_refs_drop(&limiter->refs))
         return NULL;
     asi_lock_take(&lock);
     ASI_ASSERT(limiter->waiting == 0, "a limiter was dropped while somebody waits for a token");

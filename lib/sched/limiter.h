@@ -26,6 +26,12 @@ struct asi_claim {
 /* The one that is meant where NULL is given. */
 struct anysync_limiter *asi_limiter_or_default(struct anysync_limiter *limiter);
 
+/* One that always has a token: for jobs that only wait for something outside of the process. */
+struct anysync_limiter *asi_limiter_unlimited(void);
+
+/* That of names that are looked up (<anysync/resolve.h>): 8 tokens. */
+struct anysync_limiter *asi_limiter_of_names(void);
+
 /* For a job: whether it has a token now; otherwise CLAIM waits for one in the list. */
 bool asi_limiter_ask(struct anysync_limiter *limiter, struct asi_claim *claim);
 

@@ -73,6 +73,13 @@ static void give_here_back(struct asi_local *local)
     local->here = NULL;
 }
 
+static const void *running_task(void)
+{
+    struct asi_scheduler *scheduler = asi_scheduler_here();
+
+    return scheduler ? scheduler->current : NULL;
+}
+
 static void prepare(void)
 {
     static const struct asi_fork_part part = {before_fork, in_child, after_fork};
@@ -82,6 +89,7 @@ static void prepare(void)
     asi_vars_prepare();
     asi_local_at_exit(give_here_back);
     asi_overflow_name = running_name;
+    asi_held_prepare(running_task);
 }
 
 void asi_scheduler_prepare_process(void)
@@ -165,6 +173,7 @@ void asi_scheduler_open(struct asi_scheduler *scheduler, enum asi_loop_kind kind
     asi_list_init(&scheduler->begun);
     scheduler->drain_letter.deliver = NULL;
     scheduler->cancel_letter.deliver = NULL;
+    asi_flag_init(&scheduler->cancel_comes);
     asi_flag_init(&scheduler->parted);
     asi_mailbox_init(&scheduler->mailbox);
 }

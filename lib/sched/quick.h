@@ -30,7 +30,7 @@ static inline size_t asi_task_rounded(size_t size)
 static inline __attribute__((always_inline)) struct anysync_task *asi_quick_new(
         const struct anysync_function *function, const void *argument, uint32_t refs)
 {
-    if (ASI_UNLIKELY((function->argument_size | function->result_size) > UINT32_MAX))
+    if (ASI_UNLIKELY((function->argument_size | function->result_size) > ASI_MOST_BYTES))
         return NULL;
     size_t result_at = ASI_TASK_ARGUMENT_AT + asi_task_rounded(function->argument_size);
     size_t size = result_at + asi_task_rounded(function->result_size);
@@ -97,6 +97,7 @@ static inline void asi_quick_leave(struct asi_scheduler *scheduler, struct anysy
 static inline void asi_quick_end(
         struct asi_scheduler *scheduler, struct anysync_task *task, int status)
 {
+    asi_held_ends(task, asi_task_name(task));
     if (ASI_UNLIKELY(
                 status != 0 || task->future.error || task->vars || task->scoped || task->hooked)) {
         asi_task_end_slowly(scheduler, task, status);

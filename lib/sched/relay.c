@@ -20,6 +20,7 @@
 #include "coro/back.h"
 #include "sched/graph.h"
 #include "sched/scheduler.h"
+#include "sched/scope.h"
 #include "sched/vars.h"
 #include "thread/fork.h"
 
@@ -234,9 +235,26 @@ static int wait_for_room(struct anysync_generator *self)
     return error;
 }
 
+static const char was_closed[] = "the generator was closed";
+
+/* The body comes to its yield, and was closed gently before: from here on it cleans up, and that is
+ * not cut short, unless its loop ends. */
+static void spare(struct anysync_generator *self)
+{
+    struct anysync_task *task = self->task;
+
+    if (!task->asked || task->cancel_reason != was_closed ||
+            task->scheduler->stopping == ASI_STOP_CANCEL)
+        return;
+    task->asked = false;
+    asi_scope_update(task);
+}
+
 /* What is not the usual way of a yield, before the item is handed over. */
 static __attribute__((noinline)) int prepare_yield(struct anysync_generator *self)
 {
+    if (self->closing && self->spares)
+        spare(self);
     int error = asi_relay_checkpoint(self);
 
     if (!error && self->item_ready) {
@@ -491,7 +509,8 @@ static void close_here(struct anysync_generator *self)
     }
     self->asked = true; /* also within a shield */
     self->room = true;
-    asi_task_cancel(self->task, "the generator was closed");
+    if (!self->spares || self->phase == ASI_RELAY_RUNNING)
+        asi_task_cancel(self->task, was_closed);
     asi_task_wake(self->task);
 }
 
@@ -533,4 +552,10 @@ void asi_relay_end(struct anysync_generator *self)
     asi_relay_ask_close(self);
     if (asi_world() != ASI_WORLD_CALLBACK)
         (void)asi_wait_out(asi_world(), &self->task->future, ANYSYNC_FOREVER);
+}
+
+void asi_relay_end_gently(struct anysync_generator *self)
+{
+    self->spares = true; /* nobody else closes it at the same time; the letter carries it */
+    asi_relay_end(self);
 }

@@ -124,8 +124,9 @@ struct anysync_generator {
     void *argument;                                    /* [const] the copy of it */
     uint32_t generation;                               /* [const] of the process that made it */
     bool reads_ahead;                                  /* [const] */
-    struct asi_flag closed;                            /* [atomic] somebody closed it */
-    void *slot;                                        /* [loop] item_size bytes */
+    bool spares; /* [loop] since before it was closed: that does not cancel a body in its yield */
+    struct asi_flag closed; /* [atomic] somebody closed it */
+    void *slot;             /* [loop] item_size bytes */
 
     _Alignas(64) enum asi_relay_phase phase; /* [loop] */
     bool asked;                              /* [loop] the body shall go on */
@@ -178,6 +179,10 @@ void asi_relay_ask_close(struct anysync_generator *self);
 /* Close it and wait for its end, whatever happens to this task meanwhile; in a callback: no wait.
  */
 void asi_relay_end(struct anysync_generator *self);
+
+/* The same for one whose body, if it has come to its yield, cleans up undisturbed: the yield
+ * returns -ECANCELED, but the waits after it do not. */
+void asi_relay_end_gently(struct anysync_generator *self);
 
 /* SELF's task has ended: what there is to take or to tell. */
 int asi_relay_over(struct anysync_generator *self, void *ret_item);

@@ -27,6 +27,8 @@ struct anysync_generator *asi_relay_new(const struct anysync_generator_function 
     size_t places = read_ahead && read_ahead <= UINT32_MAX / 2 ? asi_ring_places(read_ahead) : 0;
     size_t rest = rounded(function->argument_size) + item + 2 * sent;
 
+    if ((function->argument_size | function->item_size | function->sent_size) > ASI_MOST_BYTES)
+        return NULL;
     if (read_ahead > UINT32_MAX / 2 || places > (SIZE_MAX / 2 - rest) / (item + 1))
         return NULL;
     struct anysync_generator *self =

@@ -100,6 +100,8 @@ void asi_scheduler_ask_stop(struct asi_scheduler *scheduler, enum asi_stopping h
     if (letter->deliver)
         return; /* it was sent before */
     letter->deliver = cancel ? deliver_cancel : deliver_drain;
+    if (cancel)
+        asi_flag_set(&scheduler->cancel_comes); /* a wait that begins now will be cut */
     if (asi_scheduler_post(scheduler, letter) && cancel)
         asi_graph_loop_cancel_comes(scheduler);
 }
@@ -341,6 +343,7 @@ static inline __attribute__((always_inline)) void step_aside(
     struct asi_coro *self = asi_coro_running;
     int saved = *scheduler->errno_at;
 
+    asi_held_suspends(task, asi_task_name(task));
     if (ASI_UNLIKELY(!asi_task_has_stack(task))) {
         task->coro = self;
         asi_list_add(&scheduler->begun, &task->list);

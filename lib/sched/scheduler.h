@@ -35,6 +35,7 @@
 #include "sched/task.h"
 #include "thread/doorbell.h"
 #include "thread/flag.h"
+#include "thread/held.h"
 #include "thread/local.h"
 #include "thread/mailbox.h"
 #include "thread/spin.h"
@@ -63,6 +64,7 @@ struct asi_scheduler {
     _Alignas(64) struct asi_doorbell bell; /* [atomic] */
     struct asi_letter drain_letter;        /* of who stops it; see asi_scheduler_ask_stop */
     struct asi_letter cancel_letter;
+    struct asi_flag cancel_comes; /* [atomic] that one was sent, or is about to be */
 
     _Alignas(64) struct anysync_task *current; /* the task that runs; NULL in the host */
     struct asi_letter *ready_head;             /* of tasks, FIFO; NULL: there is none */
@@ -199,6 +201,7 @@ static inline __attribute__((always_inline)) void asi_scheduler_suspend_quickly(
         asi_scheduler_suspend(scheduler);
         return;
     }
+    asi_held_suspends(task, asi_task_name(task));
     scheduler->ready_head = first->next;
     scheduler->budget--;
     task->state = ASI_TASK_SUSPENDED;
@@ -220,6 +223,7 @@ static inline __attribute__((always_inline)) void asi_scheduler_hand_over(
         asi_scheduler_suspend(scheduler);
         return;
     }
+    asi_held_suspends(task, asi_task_name(task));
     scheduler->budget--;
     task->state = ASI_TASK_SUSPENDED;
     other->state = ASI_TASK_RUNNING;

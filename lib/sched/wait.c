@@ -352,8 +352,8 @@ static ASI_REAL_FRAME int wait_aimed(
         status = asi_wait_checkpoint();
         if (status)
             return status;
-    } else if (deadline != ANYSYNC_POLL && look_for_done(futures, count, deadline)) {
-        settle(world, futures, count, deadline, ret_index, &status);
+    } else if (deadline != ANYSYNC_POLL && look_for_done(futures, count, deadline) &&
+               settle(world, futures, count, deadline, ret_index, &status)) {
         return status;
     }
     if (deadline == ANYSYNC_POLL)
@@ -408,7 +408,7 @@ static bool has_limit(void)
 
 int asi_wait_local_for(struct asi_local_wait *wait, const bool *woken, anysync_time deadline)
 {
-    struct anysync_task *self = wait->task, *target = wait->target;
+    struct anysync_task *self = asi_scheduler_here()->current, *target = wait->target;
 
     if (deadline == ANYSYNC_FOREVER && (!self->scoped || !has_limit())) {
         if (target->state == ASI_TASK_SUSPENDED && target->local_wait && !self->cancelled &&
@@ -472,13 +472,18 @@ int asi_wait_one(enum asi_world world, struct anysync_future *future, anysync_ti
     return asi_wait_any(world, &future, 1, deadline, &index);
 }
 
-/* There is no memory to wait with: let others run, who may free some, and try again. */
+/* There is no memory to wait with: let others run, who may free some, and try again.  A job is to
+ * count as one that waits, as in thread_sleep(): what it waits for may need its token, or can only
+ * fail for want of a thread if nobody relies on this one. */
 static void give_way(enum asi_world world)
 {
-    if (world == ASI_WORLD_TASK)
+    if (world == ASI_WORLD_TASK) {
         asi_scheduler_yield(asi_local.scheduler);
-    else
-        asi_thread_yield();
+        return;
+    }
+    struct anysync_limiter *limiter = asi_job_pause();
+    asi_thread_yield();
+    asi_job_resume(limiter);
 }
 
 int asi_wait_started(enum asi_world world, struct anysync_future *future, anysync_time deadline)

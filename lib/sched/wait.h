@@ -149,7 +149,8 @@ int asi_wait_local(const bool *woken, anysync_time deadline);
 
 /*
  * asi_wait_local() for what only WAIT's target, a task of this loop, does: also -EDEADLK, with the
- * sentence noted, when that could never come.  WAIT: task and target are filled in.
+ * sentence noted, when that could never come.  WAIT: its target is filled in; several tasks may
+ * wait in the same one.
  */
 int asi_wait_local_for(struct asi_local_wait *wait, const bool *woken, anysync_time deadline);
 
@@ -162,6 +163,7 @@ static inline int asi_wait_checkpoint(void)
 {
     struct asi_scheduler *scheduler = asi_scheduler_here();
 
+    ASI_ASSERT(scheduler->current, "a wait of tasks was reached outside one");
     if (ASI_LIKELY(!scheduler->current->cancelled && scheduler->generation == asi_fork_generation))
         return 0;
     return asi_wait_refused(scheduler);

@@ -6,6 +6,7 @@
 #include "thread/atomic.h"
 #include "thread/fork.h"
 
+#include <errno.h>
 #include <stdint.h>
 
 #if defined(__linux__)
@@ -25,25 +26,24 @@ static long membarrier(int command)
 #endif
 }
 
-/* Whether this process has asked for them; a child asks again. */
-static struct {
-    asi_atomic(uint32_t) generation; /* + 1, of the process that was told so */
-    asi_atomic(bool) available;
-} answer;
+/* Whether there are such barriers, and 2 * (1 + the generation of the process that asked for them):
+ * a child asks again.  One word, so that nothing has to be ordered. */
+static asi_atomic(uint64_t) answer;
 
 bool asi_barrier_available(void)
 {
-    /* Acquire: `available` is of this generation.  Any thread may find out the same. */
-    if (asi_load(&answer.generation, acquire) != asi_fork_generation + 1) {
-        asi_store(&answer.available, membarrier(REGISTER_HEAVY) == 0, relaxed); /* see there */
-        asi_store(&answer.generation, asi_fork_generation + 1, release);        /* after it */
+    uint64_t mine = 2 * ((uint64_t)asi_fork_generation + 1);
+    uint64_t known = asi_load(&answer, relaxed);
+
+    if ((known & ~(uint64_t)1) != mine) { /* any thread may find out the same */
+        known = mine + (membarrier(REGISTER_HEAVY) == 0);
+        asi_store(&answer, known, relaxed); /* as above */
     }
-    return asi_load(&answer.available, relaxed); /* see above */
+    return known & 1;
 }
 
 void asi_barrier_heavy(void)
 {
-    long status = membarrier(HEAVY);
-
-    ASI_ASSERT(status == 0, "membarrier() failed after it had been said to be available");
+    while (membarrier(HEAVY) != 0) /* ENOMEM: for its list of processors; others free some */
+        ASI_ASSERT(errno == ENOMEM, "membarrier() failed after it had been said to be available");
 }

@@ -28,9 +28,10 @@
  *   C3  join, load and CAS failure  acquire  may read DONE: as C1.
  *   C4  complete, exchange of head  acq_rel  release: publishes the result (C1, C3, C7); acquire:
  *       sees the links of all joins (C2, each CAS extends the release sequences before it).
- *   C5  exchange of owner           acq_rel  the completer must see the waiter that join wrote
- *       before C2, and who comes second must see all that the first did with the link before
- *       freeing it.
+ *   C5  exchange of owner           the completer's acquire, the waiter's release.  A completer
+ *       that comes second frees the link, and the waiter's exchange has to be over before that.  A
+ *       waiter that comes second frees it after its delivery, which tells it what the completer
+ *       did.  The waiter that join wrote is seen by C4 and C6.
  *   C6  sweep, CAS that takes       acquire  as C4.
  *   C7  sweep, CAS that puts back   release on success, as C2; acquire on failure: it may read
  *       DONE and then delivers in the completer's place.
@@ -114,7 +115,7 @@ static struct asi_link *deliver_all(struct asi_link *link)
     while (link) {
         struct asi_link *next = link->next; /* before the exchange: then the link may go */
         asi_race_point();
-        struct asi_waiter *owner = asi_exchange(&link->owner, NULL, acq_rel); /* C5 */
+        struct asi_waiter *owner = asi_exchange(&link->owner, NULL, acquire); /* C5 */
         if (owner) {
             asi_waiter_deliver(owner);
         } else {
@@ -210,7 +211,7 @@ static void sweep(struct asi_cell *cell)
 bool asi_cell_leave(struct asi_cell *cell, struct asi_link *link)
 {
     asi_race_point();
-    if (!asi_exchange(&link->owner, NULL, acq_rel)) /* C5 */
+    if (!asi_exchange(&link->owner, NULL, release)) /* C5 */
         return false;
     uint32_t left = asi_add(&cell->left, 1, relaxed) + 1;                     /* C9 */
     if (left >= SWEEP_AT_LEAST && left >= asi_load(&cell->sweep_at, relaxed)) /* C9 */

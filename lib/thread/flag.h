@@ -6,7 +6,8 @@
  *                parties who raise it the second sees what the first did before (who comes second
  *                tidies up).
  *   asi_counter  written by one thread, read by any.  ORDERING: relaxed; a statistic.
- *   asi_pointer  published by one, followed by others.  ORDERING: release and acquire.
+ *   asi_pointer  published by one, or by the first of several, followed by others.
+ *                ORDERING: release and acquire.
  */
 #ifndef ASI_THREAD_FLAG_H
 #define ASI_THREAD_FLAG_H
@@ -69,6 +70,13 @@ static inline void *asi_pointer_get(struct asi_pointer *pointer)
 static inline void asi_pointer_set(struct asi_pointer *pointer, void *to)
 {
     asi_store(&pointer->to, to, release); /* pairs with the acquire above */
+}
+
+/* Set it to TO if it is FROM.  Returns whether it was. */
+static inline bool asi_pointer_replace(struct asi_pointer *pointer, void *from, void *to)
+{
+    /* release: pairs with asi_pointer_get(); who lost looks with that */
+    return asi_cas_strong(&pointer->to, &from, to, release, relaxed);
 }
 
 #endif

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
-enum { MOST_PARTS = 8 };
+enum { MOST_PARTS = 12 };
 
 uint32_t asi_fork_generation;
 

@@ -19,6 +19,7 @@ static unsigned function_count;
 static asi_atomic(unsigned) last_serial;
 static struct asi_once once = ASI_ONCE_INIT;
 static pthread_key_t key;
+static bool has_key; /* [once] */
 
 /* May run again if another destructor of the thread uses the library after it: attach then starts
  * over. */
@@ -35,17 +36,15 @@ static void end_of_thread(void *argument)
 
 static void make_key(void)
 {
-    int error = pthread_key_create(&key, end_of_thread);
-
-    ASI_ASSERT(error == 0, "this process has used up its thread-specific keys");
+    has_key = pthread_key_create(&key, end_of_thread) == 0;
 }
 
 void asi_local_attach_slowly(void)
 {
     asi_once_run(&once, make_key);
-    /* On failure (no memory) the caches of this thread are not returned at its end: no more than
-     * that. */
-    if (pthread_setspecific(key, &asi_local) == 0)
+    /* On failure (no memory, or the process has used up its keys) the caches of this thread are not
+     * returned at its end: no more than that. */
+    if (has_key && pthread_setspecific(key, &asi_local) == 0)
         asi_local.attached = true;
 }
 

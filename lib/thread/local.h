@@ -26,12 +26,14 @@ struct asi_local {
     void *vars;      /* its context variables, likewise; lib/sched/vars.h */
     void *context;   /* one that was let go, kept for the next capture; lib/sched/vars.h */
     void *here;      /* a loop kept for the next run_here */
+    void *port;      /* the one that calls now what was due; lib/api/port.c */
     struct asi_error *error; /* last error of the thread's code outside tasks; lib/sched/error.h */
     int error_code;
     struct asi_spin spin;
     bool vars_own;      /* lib/sched/vars.h */
     unsigned in_signal; /* inside anysync_future_set_from_signal() */
     unsigned serial;    /* 0: none given yet */
+    unsigned selects;   /* which choice is looked at first, next time; lib/api/select.c */
     bool attached;      /* the end-of-thread functions will run */
     bool ours;          /* started by the library */
     bool holds_wake;    /* lib/thread/waiter.h: the next futex wake is held back, in `held_wake` */

@@ -30,13 +30,15 @@
  *       to be woken).
  *   M2  push, first load and CAS failure   relaxed   the value is only compared and stored, never
  *       followed.
- *   M3  push that reads CLOSED   relaxed   the caller is only told no.
+ *   M3  push that read CLOSED, load   acquire   reads M7: who is refused sees all that the
+ *       consumer did before it closed.  Not on the way of a push that succeeds.
  *   M4  take_all, exchange   acquire  reads M1 of the last pusher.  Earlier pushers are covered
  *       too: each CAS is a read-modify-write, so it extends the release sequences of those before
  *       it (C11 5.1.2.4p10), and M4 synchronizes with all of them.
  *   M5  is_empty, load       relaxed  a hint: a stale answer costs one more look.
  *   M6  park, CAS success    release  pairs with the acquire of M1.
- *   M7  close, CAS success   release  orders the consumer's life before a reopening by init.
+ *   M7  close, CAS success   release  orders the consumer's life before a reopening by init, and
+ *       before each push that is refused (M3).
  *
  * NO LOST WAKE-UP
  *   All writes to `newest` after init are read-modify-writes, so each sees the value just before
@@ -72,8 +74,10 @@ enum asi_push asi_mailbox_push(struct asi_mailbox *mailbox, struct asi_letter *l
     struct asi_letter *seen = asi_load(&mailbox->newest, relaxed); /* M2 */
 
     do {
-        if (seen == CLOSED)
-            return ASI_PUSH_CLOSED;                  /* M3 */
+        if (seen == CLOSED) {
+            (void)asi_load(&mailbox->newest, acquire); /* M3 */
+            return ASI_PUSH_CLOSED;
+        }
         letter->next = seen == PARKED ? NULL : seen; /* I2: not reachable yet */
         asi_race_point();
         /* M1, M2 */

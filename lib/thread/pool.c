@@ -60,7 +60,7 @@ struct anysync_pool {
     struct asi_letter *first, **last; /* [lock] queued work */
     struct asi_letter *own;    /* [lock] of it, what belongs to who starts the called thread */
     struct anysync_pool *next; /* [lock] all pools */
-    struct asi_refs refs;      /* not of the common one */
+    struct asi_refs refs;      /* not of those that are always there */
     char name[NAME_SIZE];      /* [const] */
     int64_t idle_ns;           /* [const] */
 };
@@ -87,10 +87,15 @@ _Static_assert(
         "a thread would look at the line that others write");
 
 static _Alignas(64) struct asi_lock lock = ASI_LOCK_INIT;
+static struct anysync_pool names = {.name = "anysync-names",
+        .idle_ns = 10 * (int64_t)ASI_NS_PER_SECOND,
+        .idle = {&names.idle, &names.idle},
+        .last = &names.first};
 static _Alignas(64) struct anysync_pool common = {.name = "anysync-pool",
         .idle_ns = 10 * (int64_t)ASI_NS_PER_SECOND,
         .idle = {&common.idle, &common.idle},
-        .last = &common.first};
+        .last = &common.first,
+        .next = &names};
 static struct anysync_pool *all = &common; /* [lock] */
 
 /* --- fork ------------------------------------------------------------------------------------- */
@@ -161,9 +166,19 @@ struct anysync_pool *asi_pool_common(void)
     return &common;
 }
 
+struct anysync_pool *asi_pool_of_names(void)
+{
+    return &names;
+}
+
+static bool is_always_there(const struct anysync_pool *pool)
+{
+    return pool == &common || pool == &names;
+}
+
 struct anysync_pool *asi_pool_ref(struct anysync_pool *pool)
 {
-    if (pool != &common)
+    if (!is_always_there(pool))
         asi_refs_add(&pool->refs);
     return pool;
 }
@@ -207,7 +222,7 @@ void asi_pool_unref(struct anysync_pool *pool)
     struct asi_pool_thread *thread;
     bool last = false;
 
-    if (pool == &common || !asi_refs_drop(&pool->refs))
+    if (is_always_there(pool) || !asi_refs_drop(&pool->refs))
         return;
     do { /* no work is left; a thread that was called may still be on its way */
         asi_lock_take(&lock);

@@ -31,6 +31,9 @@ struct anysync_pool *asi_pool_new(const char *name, int64_t idle_ns);
 /* The one that all share; references of it are not counted. */
 struct anysync_pool *asi_pool_common(void);
 
+/* That of names that are looked up (<anysync/resolve.h>); likewise. */
+struct anysync_pool *asi_pool_of_names(void);
+
 struct anysync_pool *asi_pool_ref(struct anysync_pool *pool);
 void asi_pool_unref(struct anysync_pool *pool);
 
@@ -38,9 +41,9 @@ const char *asi_pool_name(const struct anysync_pool *pool);
 
 /*
  * Have WORK (consumed if the return is 0) done: deliver(WORK, its struct asi_pool_thread) is called
- * on a thread of POOL, on which the caller has a reference until then.  If no thread can be
- * started, one that is busy does it later; if there is no such thread either, and this was found
- * out by somebody else, deliver(WORK, NULL) is called there.
+ * on a thread of POOL, on which WORK has a reference until it rests.  If no thread can be started,
+ * one that is busy does it later; if there is no such thread either, and this was found out by
+ * somebody else, deliver(WORK, NULL) is called there.
  * Returns 0; -EAGAIN or -ENOMEM: there is no thread at all.
  */
 int asi_pool_give(struct anysync_pool *pool, struct asi_letter *work);

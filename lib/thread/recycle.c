@@ -75,8 +75,8 @@ static unsigned objects_of(struct asi_spare *chain, void **objects)
 {
     unsigned count = 0;
 
-    for (; chain; count++) {
-        objects[count] = chain;
+    while (chain) {
+        objects[count++] = chain;
         chain = chain->next;
     }
     return count;
@@ -173,6 +173,12 @@ static unsigned make(enum asi_recycle_class kind, void **objects)
 
 struct asi_shelf asi_recycle_no_shelves[ASI_RECYCLE_CLASSES];
 
+/* Whether all threads do without shelves, and so come to the slow ways each time. */
+static bool without_shelves(void)
+{
+    return ASI_RECYCLE_KEEPS && asi_tools_follow_memory(); /* else those who call mean shelves */
+}
+
 /* This thread's shelf; NULL when there is no memory for one. */
 static struct asi_shelf *own_shelf(enum asi_recycle_class kind)
 {
@@ -192,6 +198,8 @@ static struct asi_shelf *own_shelf(enum asi_recycle_class kind)
 
 void *asi_recycle_take_slowly(enum asi_recycle_class kind)
 {
+    if (ASI_UNLIKELY(without_shelves()))
+        return asi_recycle_take_fresh(kind);
     struct asi_shelf *shelf = own_shelf(kind);
 
     if (!shelf)
@@ -204,6 +212,10 @@ void *asi_recycle_take_slowly(enum asi_recycle_class kind)
 
 void asi_recycle_give_slowly(enum asi_recycle_class kind, void *object)
 {
+    if (ASI_UNLIKELY(without_shelves())) {
+        asi_recycle_give_fresh(object);
+        return;
+    }
     struct asi_shelf *shelf = own_shelf(kind);
     unsigned batch = kinds[kind].batch;
 
@@ -262,6 +274,7 @@ static bool trim(enum asi_recycle_class kind, bool all, unsigned most)
     unsigned least = all ? depot->count : depot->least;
     for (; most > 0 && least > KEPT; most--, least--) {
         struct batch *batch = pop(depot);
+        ASI_ASSERT(batch, "the depot has fewer batches than it counts");
         batch->next = batches;
         batches = batch;
     }

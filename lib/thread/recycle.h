@@ -13,13 +13,15 @@
  * Memory    at most 64 objects of a size for each thread, and 512 batches for all; of records, what
  *           threads with a loop give beyond that stays until it is trimmed (sched/spare.h).  The
  *           rest goes back to where it came from: records to slabs (slab.h), links to malloc.
- *           Sanitizer builds hand everything to malloc and free, so that they see each use after
- *           free.
+ *           Sanitizer builds, and all builds under valgrind or in a program that has the address
+ *           or leak sanitizer, hand everything to malloc and free, so that they see each object's
+ *           real life.
  */
 #ifndef ASI_THREAD_RECYCLE_H
 #define ASI_THREAD_RECYCLE_H
 
 #include "base/assert.h"
+#include "base/tools.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +29,7 @@
 enum asi_recycle_class {
     ASI_RECYCLE_LINK,
     ASI_RECYCLE_RECORD, /* tasks, and what is about as large */
-    ASI_RECYCLE_TIMED,  /* futures with a timer and a callback */
+    ASI_RECYCLE_TIMED,  /* futures that are no task's: by hand, with a timer and a callback */
     ASI_RECYCLE_CLASSES
 };
 
@@ -81,14 +83,9 @@ static inline void asi_recycle_give_kept(
 
 /* Whether objects are kept, so that thread/local.h has asi_recycle_take() and _give() that use this
  * thread's shelves; if not, they go through malloc and free. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(ASI_ASAN) || defined(ASI_TSAN) || defined(ASI_MSAN)
 #define ASI_RECYCLE_KEEPS false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define ASI_RECYCLE_KEEPS false
-#endif
-#endif
-#ifndef ASI_RECYCLE_KEEPS
+#elif !defined(ASI_RECYCLE_KEEPS)
 #define ASI_RECYCLE_KEEPS true
 #endif
 void *asi_recycle_take_fresh(enum asi_recycle_class kind);

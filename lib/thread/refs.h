@@ -11,6 +11,7 @@
  *   R3  drop, subtract  acq_rel  release: what this holder did is over before the count falls;
  *       acquire: the last one sees all of that before it frees.  (One acq_rel in place of release
  *       plus an acquire fence: ThreadSanitizer does not understand fences.)
+ *   R4  dead, store         relaxed  nobody may look any more: it is there for who drops it again.
  */
 #ifndef ASI_THREAD_REFS_H
 #define ASI_THREAD_REFS_H
@@ -46,10 +47,12 @@ static inline bool asi_refs_is_one(struct asi_refs *refs)
 /* Drop one.  Returns whether it was the last: then the caller frees the object. */
 static inline bool asi_refs_drop(struct asi_refs *refs)
 {
-    if (asi_refs_is_one(refs))
+    if (asi_refs_is_one(refs)) {
+        asi_store(&refs->count, 0, relaxed); /* R4 */
         return true;
+    }
     uint32_t before = asi_sub(&refs->count, 1, acq_rel); /* R3 */
-    ASI_ASSERT(before > 0, "more references were dropped than there were");
+    ASI_ASSERT(before > 0, "an object was unref'd more often than there were references to it");
     return before == 1;
 }
 

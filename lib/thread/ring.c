@@ -16,14 +16,14 @@
  * ORDERING
  *   Q1  push, end: exchange   acq_rel  release: the item is visible to Q2; acquire: who clears the
  *       mark sees what the consumer wrote before Q3.
- *   Q2  the consumer's look, load   acquire  reads Q1.
- *   Q3  consumer_sleeps, CAS  acq_rel, acquire  release: see Q1; acquire on failure: as Q2.
- *   Q4  consumer_back, and    acquire  as Q2.
+ *   Q2  the consumer's look, load   acquire  reads Q1.  (In Q3's function relaxed: compared only.)
+ *   Q3  consumer_sleeps, CAS  release, relaxed  see Q1.  It sees what Q2 saw, or has Q2 look again.
+ *   Q4  consumer_back, and    relaxed  who was first; what comes is told by Q2, or by the wake.
  *   Q5  flush, exchange       acq_rel  release: the places are empty before Q6 says so; acquire:
  *       who clears the mark sees what the producer wrote before Q7.
  *   Q6  the producer's look, load   acquire  reads Q5.
- *   Q7  producer_sleeps, CAS  acq_rel, acquire  as Q3.
- *   Q8  producer_back, and    acquire  as Q6.
+ *   Q7  producer_sleeps, CAS  release, relaxed  as Q3, with Q5 and Q6.
+ *   Q8  producer_back, and    relaxed  as Q4.
  *   Q9  push, load of loose   relaxed  twice, around Q10 and a light barrier: see LOOSE.
  *   Q10 push, store of count  release  the item is visible to Q11.
  *   Q11 the consumer's look at count   acquire  reads Q10.
@@ -92,12 +92,12 @@ bool asi_ring_producer_sleeps(struct asi_ring *ring)
 
     asi_race_point();
     uint64_t marked = expected | ASI_RING_ASLEEP;
-    return asi_cas_strong(&ring->head, &expected, marked, acq_rel, acquire); /* Q7 */
+    return asi_cas_strong(&ring->head, &expected, marked, release, relaxed); /* Q7 */
 }
 
 bool asi_ring_producer_back(struct asi_ring *ring)
 {
-    return asi_and(&ring->head, ~(uint64_t)ASI_RING_ASLEEP, acquire) & ASI_RING_ASLEEP; /* Q8 */
+    return asi_and(&ring->head, ~(uint64_t)ASI_RING_ASLEEP, relaxed) & ASI_RING_ASLEEP; /* Q8 */
 }
 
 /* --- the consumer ----------------------------------------------------------------------------- */
@@ -125,15 +125,15 @@ bool asi_ring_consumer_sleeps(struct asi_ring *ring)
         asi_barrier_heavy();
     }
     ring->slept = ring->popped;
-    uint64_t expected = asi_load(&ring->tail, acquire); /* Q2; it may be behind `count` */
+    uint64_t expected = asi_load(&ring->tail, relaxed); /* Q2; it may be behind `count` */
     if (asi_ring_has_item(ring) || (expected & ASI_RING_ENDED))
         return false;
     asi_race_point();
     uint64_t marked = expected | ASI_RING_ASLEEP;
-    return asi_cas_strong(&ring->tail, &expected, marked, acq_rel, acquire); /* Q3 */
+    return asi_cas_strong(&ring->tail, &expected, marked, release, relaxed); /* Q3 */
 }
 
 bool asi_ring_consumer_back(struct asi_ring *ring)
 {
-    return asi_and(&ring->tail, ~(uint64_t)ASI_RING_ASLEEP, acquire) & ASI_RING_ASLEEP; /* Q4 */
+    return asi_and(&ring->tail, ~(uint64_t)ASI_RING_ASLEEP, relaxed) & ASI_RING_ASLEEP; /* Q4 */
 }

@@ -78,7 +78,7 @@ static void *map_block(void)
 {
     if (asi_fault("malloc"))
         return NULL;
-    char *base = mmap(NULL, 2 * SLAB_SIZE, PROT_READ | PROT_WRITE,
+    char *base = mmap(NULL, 2 * (size_t)SLAB_SIZE, PROT_READ | PROT_WRITE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
@@ -97,6 +97,7 @@ static void *map_block(void)
 /* [lock] BLOCK is idle from now on; there is room for it. */
 static void push_idle(void *block)
 {
+    ASI_ASSERT(idle_count < MOST_IDLE, "more blocks are idle than are kept");
     idle[idle_count++] = block;
     if (idle_count > KEPT)
         asi_counter_add(&spare_blocks, 1);
@@ -105,6 +106,7 @@ static void push_idle(void *block)
 /* [lock] There is one. */
 static void *pop_idle(void)
 {
+    ASI_ASSERT(idle_count > 0, "no block is idle");
     if (idle_count > KEPT)
         asi_counter_add(&spare_blocks, (uint64_t)-1);
     if (--idle_count < least_idle)
@@ -236,6 +238,7 @@ void asi_slab_give(struct asi_spare *spare, bool for_good)
         slab->spares = spare;
         if (slab->room++ == 0)
             asi_list_add(&roomy[slab->size == ASI_RECYCLE_TIMED_SIZE], &slab->list);
+        ASI_ASSERT(slab->room <= slab->records, "a record was given back twice");
         if (slab->room == slab->records)
             became_empty(slab, &empty);
         spare = next;

@@ -51,21 +51,26 @@ static asi_atomic(int) policy_of_threads = ASI_SPIN_ADAPTIVE;
 static asi_atomic(int64_t) limit_of_threads;
 static asi_atomic(int64_t) wake_takes = 50000, wake_costs = 5000, offer_takes = 400;
 
+/* As many as this process may use, or as there are. */
+static unsigned count_processors(void)
+{
+#if defined(__linux__)
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+        return (unsigned)CPU_COUNT(&set);
+#endif
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
+}
+
 unsigned asi_processors(void)
 {
     unsigned count = asi_load(&processors, relaxed); /* any thread may compute the same number */
 
     if (count == 0) {
-#if defined(__linux__)
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        if (sched_getaffinity(0, sizeof(set), &set) == 0)
-            count = (unsigned)CPU_COUNT(&set);
-#endif
-        if (count == 0) {
-            long online = sysconf(_SC_NPROCESSORS_ONLN);
-            count = online > 0 ? (unsigned)online : 1;
-        }
+        count = count_processors();
         asi_store(&processors, count, relaxed); /* as above */
     }
     return count;

@@ -17,6 +17,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { NAME_SIZE = 16 /* Linux keeps 15 bytes */ };
 
@@ -33,7 +35,7 @@ static void set_name(const char *name)
 {
     char shown[NAME_SIZE];
 
-    snprintf(shown, sizeof(shown), "%s", name);
+    (void)snprintf(shown, sizeof(shown), "%s", name);
 #if defined(__linux__)
     pthread_setname_np(pthread_self(), shown);
 #elif defined(__APPLE__)
@@ -119,4 +121,25 @@ void asi_thread_in_child(void)
 {
     if (asi_local.ours)
         pthread_sigmask(SIG_SETMASK, &asi_local.clean_mask, NULL);
+}
+
+/* The signal goes to the thread that writes.  One that was pending before stays so. */
+ssize_t asi_thread_write_quietly(int fd, const void *bytes, size_t size)
+{
+    sigset_t pipe_only, before, pending;
+
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigemptyset(&pending);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    ssize_t count = write(fd, bytes, size);
+    int error = errno;
+    if (count < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE)) {
+        while (sigtimedwait(&pipe_only, NULL, &(struct timespec){.tv_sec = 0}) < 0 &&
+                errno == EINTR)
+            ;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return count < 0 ? -error : count;
 }

@@ -10,6 +10,8 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 struct asi_thread {
     pthread_t handle;
@@ -40,6 +42,9 @@ void asi_thread_detach(struct asi_thread *thread);
 
 /* Give the rest of the time slice away. */
 void asi_thread_yield(void);
+
+/* write() to a pipe, without the SIGPIPE that a closed one raises.  Returns the count or -errno. */
+ssize_t asi_thread_write_quietly(int fd, const void *bytes, size_t size);
 
 /* The signal mask a child process of the calling thread should start with. */
 void asi_thread_clean_mask(sigset_t *ret_mask);

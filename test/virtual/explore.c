@@ -18,6 +18,7 @@
 
 #include "machine.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -95,6 +96,7 @@ unsigned explore_choose(unsigned count)
 {
     if (count <= 1)
         return 0;
+    explore.chose = true;
     if (explore.way != BY_DEPTH)
         return random_number() % count;
     if (choice_count == MOST_CHOICES)
@@ -107,6 +109,35 @@ unsigned explore_choose(unsigned count)
     else if (choice->count != count)
         explore_give_up("an execution did not repeat itself");
     return choice->chosen;
+}
+
+unsigned virtual_choose(unsigned count)
+{
+    return explore_choose(count);
+}
+
+void virtual_disturb(int interruptions, int refusals)
+{
+    explore.refusals = refusals;
+    if (explore.way == BY_DEPTH) /* else there is no end of them */
+        explore.interruptions = interruptions;
+}
+
+void virtual_be_punctual(void)
+{
+    explore.punctual = true;
+}
+
+bool explore_disturbs(int *left)
+{
+    if (*left == 0)
+        return false;
+    explore.chose = true;
+    if (explore.way != BY_DEPTH && (random_number() & 7) != 0)
+        return false;
+    bool chosen = explore_choose(2) == 1;
+    *left -= chosen;
+    return chosen;
 }
 
 int explore_rank(void)
@@ -146,10 +177,10 @@ static void read_order(const char *text)
 {
     unsigned long long number;
     int used, delays;
-    char name[8];
 
-    if (sscanf(text, "%7[a-z]:%llu:%u:%d", name, &number, &usual_points, &delays) == 4) {
-        explore.way = strcmp(name, "random") == 0 ? AT_RANDOM : BY_RANK;
+    if (sscanf(text, "random:%llu:%u:%d", &number, &usual_points, &delays) == 3 ||
+            sscanf(text, "rank:%llu:%u:%d", &number, &usual_points, &delays) == 3) {
+        explore.way = strncmp(text, "random", 6) == 0 ? AT_RANDOM : BY_RANK;
         explore.most_delays = delays;
         seed = number;
         return;
@@ -241,6 +272,10 @@ static void execute(void)
     explore.points = 0;
     explore.preemptions = 0;
     explore.delays = 0;
+    explore.interruptions = explore.way == BY_DEPTH ? 0 : INT_MAX;
+    explore.refusals = 0;
+    explore.chose = false;
+    explore.punctual = false;
     choice_count = 0;
     failed = false;
     now_ns = 1000000000;
@@ -296,6 +331,18 @@ struct wish {
     unsigned long long at_random, by_rank, most, seed;
 };
 
+/* Whether the last execution had one thread, and nothing was chosen: then there is one order. */
+static bool was_alone(void)
+{
+    if (explore.chose)
+        return false;
+    for (int i = 1; i < VIRTUAL_THREADS; i++) {
+        if (threads[i].state != UNUSED)
+            return false;
+    }
+    return true;
+}
+
 /* Executions of the scene in one way.  Returns how many, and whether all went well. */
 static unsigned long long run_way(
         enum way way, const struct wish *wish, unsigned long long most, bool *ret_ok)
@@ -317,7 +364,9 @@ static unsigned long long run_way(
             say_failure();
             break;
         }
-        if (way == BY_DEPTH)
+        if (was_alone())
+            more = false;
+        else if (way == BY_DEPTH)
             more = next_order();
         else if (done == 1)
             usual_points = explore.points + 1;
@@ -335,15 +384,28 @@ static unsigned long long run_way(
     return done;
 }
 
+static bool is_planted(const char *name)
+{
+    return strncmp(name, "planted_", 8) == 0;
+}
+
 static bool is_wanted(const char *name, char **names)
 {
     if (!*names)
-        return true;
+        return !is_planted(name);
     for (; *names; names++) {
         if (strcmp(*names, name) == 0)
             return true;
     }
     return false;
+}
+
+static void list_scenes(void)
+{
+    for (const struct virtual_scene *const *at = scenes_begin; at < scenes_end; at++) {
+        if (!is_planted((*at)->name))
+            puts((*at)->name);
+    }
 }
 
 static unsigned long long number_of(const char *text)
@@ -378,8 +440,7 @@ int main(int count, char **words)
     for (; words[at] && words[at][0] == '-'; at++) {
         const char *word = words[at];
         if (strcmp(word, "--list") == 0) {
-            for (size_t i = 0; i < scene_count; i++)
-                puts(scenes_begin[i]->name);
+            list_scenes();
             return 0;
         }
         const char *value = words[++at];

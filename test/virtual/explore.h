@@ -15,8 +15,12 @@ extern struct explore {
     unsigned points;      /* so far */
     int preemptions;      /* turns that ended early */
     int delays;           /* stores that were delayed */
+    int interruptions;    /* sleeps that may end for no reason still */
+    bool punctual;        /* deadlines pass only when nobody can go on */
+    int refusals;         /* allocations, and starts of threads, that may fail still */
     int most_preemptions; /* by depth */
     int most_delays;      /* likewise; at random: some */
+    bool chose;           /* there was more than one way to go on */
 } explore;
 
 /* Static memory of the library and of the scenes; what they have for each thread, and how that is
@@ -31,6 +35,9 @@ bool explore_may_switch(void);
 bool explore_may_delay(void);
 unsigned explore_choose(unsigned count); /* 0 to COUNT - 1: orders differ by it */
 int explore_rank(void);
+
+/* Whether what may happen *LEFT times more happens now; then it is once less. */
+bool explore_disturbs(int *left);
 
 /* For the report of a failure. */
 void explore_note(const char *operation, const volatile void *object, const char *where);

@@ -9,7 +9,8 @@ output=$1
 shift
 harmless='memcpy|memmove|memset|memcmp|strcmp|strcpy|strlen|strncpy|strchr|snprintf|vsnprintf|qsort'
 harmless="$harmless|stderr|environ|__environ|__errno_location|__sched_cpucount|sigdelset|sigemptyset"
-harmless="$harmless|sigfillset|sigaddset|_GLOBAL_OFFSET_TABLE_|__start_.*|__stop_.*|__tsan_.*|virtual_.*"
+harmless="$harmless|sigfillset|sigaddset|sigismember|sigpending|sigtimedwait"
+harmless="$harmless|_GLOBAL_OFFSET_TABLE_|__start_.*|__stop_.*|__tsan_.*|virtual_.*"
 
 ld -r -o "$output" "$@"
 nm -u "$output" | awk '{ print $2 }' | grep -Evx "$harmless" | sed 's/.*/& virtual_&/' >"$output.names"

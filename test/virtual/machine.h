@@ -82,6 +82,9 @@ void memory_reset(void);
 void *memory_take(size_t size, size_t alignment);
 void memory_give(void *memory, const char *where);
 
+/* SIZE bytes of what was taken are not there any more. */
+void memory_unmap(void *memory, size_t size, const char *where);
+
 /* Fail if OBJECT was freed. */
 void memory_check(const volatile void *object, const char *where);
 

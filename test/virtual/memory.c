@@ -6,9 +6,10 @@
  *
  * HAPPENED BEFORE  Each thread counts its points, and knows how far it has seen the others.  A
  *   store that releases leaves what its thread has seen with the object, a load that acquires takes
- *   it over; so do locks, starts and ends of threads.  Two plain accesses of which neither thread
- *   has seen the other's race.  An object's plain accesses are kept as four records of the last
- *   ones (as the thread sanitizer does), so that some races are missed and none is invented.
+ *   it over; so do locks, starts and ends of threads.  Two accesses of which neither thread has
+ *   seen the other's race, if one of them writes and not both are atomic; a free() writes all
+ *   that it frees.  An object's accesses are kept as records of the last ones, four plain and four
+ *   atomic (as the thread sanitizer does), so that some races are missed and none is invented.
  *
  * A DELAYED store is seen by its own thread at once, by others when that thread changes anything
  *   atomically, sleeps, wakes, or ends, or when somebody has all processors pass a barrier.  What
@@ -40,10 +41,12 @@ struct access {
     bool write;
 };
 
+enum manner { PLAIN, ATOMIC, MANNERS };
+
 struct word {
-    uint32_t execution; /* what follows is of this one */
-    uint8_t next;       /* record to replace */
-    struct access accesses[RECORDS];
+    uint32_t execution;    /* what follows is of this one */
+    uint8_t next[MANNERS]; /* record to replace */
+    struct access accesses[MANNERS][RECORDS];
 };
 
 /* An atomic object, or a lock: what who acquires it has seen. */
@@ -64,6 +67,10 @@ static struct word *arena_words;             /* of eight bytes each */
 static struct word *data_words;              /* likewise */
 static struct handover handovers[HANDOVERS]; /* where its address leads, or behind that */
 static uint32_t execution;
+static bool looks; /* this is the build that looks at plain accesses */
+
+static void look_at(
+        const volatile void *object, size_t size, bool write, enum manner manner, void *caller);
 
 static void *map(size_t size)
 {
@@ -128,6 +135,14 @@ void memory_check(const volatile void *object, const char *where)
             lines[at / LINE] == FREED ? "was freed" : "belongs to nobody");
 }
 
+void memory_unmap(void *memory, size_t size, const char *where)
+{
+    for (size_t done = 0; done < size; done += LINE)
+        memory_check((char *)memory + done, where);
+    memset(lines + place(memory) / LINE, FREED, size / LINE);
+    bytes_in_use -= size;
+}
+
 void memory_give(void *memory, const char *where)
 {
     size_t at = place(memory);
@@ -139,6 +154,7 @@ void memory_give(void *memory, const char *where)
     if (lines[at / LINE] != IN_USE)
         virtual_fail("%s: freed twice", where);
     size_t length = sizes[at / LINE];
+    look_at(memory, length * LINE, true, PLAIN, NULL);
     memset(lines + at / LINE, FREED, length);
     memset(memory, 0xdb, length * LINE);
     bytes_in_use -= length * LINE;
@@ -257,7 +273,7 @@ static void write_through(volatile void *object, size_t size, uint64_t value)
     for (int i = 0; i < VIRTUAL_THREADS; i++) {
         for (int j = 0; j < threads[i].delayed_count; j++) {
             if (threads[i].delayed[j].object == object)
-                threads[i].delayed[j].under = value;
+                threads[i].delayed[j].under = get(object, size); /* as wide as the object */
         }
     }
 }
@@ -282,6 +298,7 @@ uint64_t virtual_load(
 {
     point("load", object, where);
     memory_check(object, where);
+    look_at(object, size, false, ATOMIC, NULL);
     for (int i = running->delayed_count; i > 0; i--) {
         if (running->delayed[i - 1].object == object)
             return running->delayed[i - 1].value;
@@ -296,6 +313,7 @@ void virtual_store(volatile void *object, size_t size, uint64_t value, enum virt
 {
     point("store", object, where);
     memory_check(object, where);
+    look_at(object, size, true, ATOMIC, NULL);
     if (order == VIRTUAL_seq_cst || running->delayed_count == MOST_DELAYED)
         memory_publish(running);
     running->delayed[running->delayed_count++] = (struct delayed){
@@ -314,6 +332,7 @@ static uint64_t change_now(
 
     if (acquires(order))
         memory_acquire(object);
+    look_at(object, size, true, ATOMIC, NULL);
     if (releases(order))
         memory_release(object);
     write_through(object, size, value);
@@ -360,6 +379,7 @@ bool virtual_cas(volatile void *object, size_t size, void *expected, uint64_t de
     }
     if (acquires(failure))
         memory_acquire(object);
+    look_at(object, size, false, ATOMIC, NULL);
     put(expected, size, get(object, size));
     return false;
 }
@@ -372,42 +392,60 @@ void virtual_pause(const char *where)
 
 /* --- plain accesses --------------------------------------------------------------------------- */
 
+/* BYTES of WORD are accessed now in MANNER: fail if an OLD access races with that. */
+static void compare(const struct access *old, enum manner old_manner, const struct access *now,
+        enum manner manner, void *caller)
+{
+    if (!(old->bytes & now->bytes) || old->thread == now->thread || !(old->write || now->write))
+        return;
+    if (old->when > running->seen.of[old->thread])
+        virtual_fail("%p after %s: a race: thread %d %s%s what thread %d %s%s", caller,
+                running->where, now->thread, now->write ? "writes" : "reads",
+                manner == ATOMIC ? " atomically" : "", old->thread, old->write ? "wrote" : "read",
+                old_manner == ATOMIC ? " atomically" : "");
+}
+
+/* NOW joins the last accesses of WORD. */
+static void keep(struct word *word, enum manner manner, const struct access *now)
+{
+    struct access *accesses = word->accesses[manner];
+
+    for (int i = 0; i < RECORDS; i++) {
+        struct access *old = &accesses[i];
+        if (old->bytes == 0 || (old->thread == now->thread && old->bytes == now->bytes &&
+                                       old->write == now->write)) {
+            *old = *now;
+            return;
+        }
+    }
+    accesses[word->next[manner]] = *now;
+    word->next[manner] = (uint8_t)((word->next[manner] + 1) % RECORDS);
+}
+
 /* BYTES of the word at OBJECT, eight at most. */
-static void look_at_word(const volatile void *object, uint8_t bytes, bool write, void *caller)
+static void look_at_word(
+        const volatile void *object, uint8_t bytes, bool write, enum manner manner, void *caller)
 {
     struct word *word = word_of(object);
+    struct access now = {running->seen.of[running->number], (uint8_t)running->number, bytes, write};
 
     if (!word)
         return;
-    uint32_t when = running->seen.of[running->number];
     for (int i = 0; i < RECORDS; i++) {
-        struct access *old = &word->accesses[i];
-        if (old->bytes == 0) {
-            *old = (struct access){when, (uint8_t)running->number, bytes, write};
-            return;
-        }
-        if (!(old->bytes & bytes))
-            continue;
-        if (old->thread == running->number) {
-            if (old->bytes == bytes && old->write == write) {
-                old->when = when;
-                return;
-            }
-            continue;
-        }
-        if ((old->write || write) && old->when > running->seen.of[old->thread])
-            virtual_fail("%p: a race: thread %d %s what thread %d %s", caller, running->number,
-                    write ? "writes" : "reads", old->thread, old->write ? "wrote" : "read");
+        compare(&word->accesses[PLAIN][i], PLAIN, &now, manner, caller);
+        if (manner == PLAIN)
+            compare(&word->accesses[ATOMIC][i], ATOMIC, &now, manner, caller);
     }
-    word->accesses[word->next] = (struct access){when, (uint8_t)running->number, bytes, write};
-    word->next = (uint8_t)((word->next + 1) % RECORDS);
+    keep(word, manner, &now);
 }
 
-static void look_at(const volatile void *object, size_t size, bool write, void *caller)
+static void look_at(
+        const volatile void *object, size_t size, bool write, enum manner manner, void *caller)
 {
     const volatile char *at = object;
 
-    if (!running || ((char *)(uintptr_t)at >= tls_begin && (char *)(uintptr_t)at < tls_end))
+    if (!looks || !running ||
+            ((char *)(uintptr_t)at >= tls_begin && (char *)(uintptr_t)at < tls_end))
         return;
     size_t in_arena = place(object);
     if (in_arena < ARENA_SIZE && lines[in_arena / LINE] != IN_USE)
@@ -416,7 +454,7 @@ static void look_at(const volatile void *object, size_t size, bool write, void *
     while (size > 0) {
         size_t offset = (uintptr_t)at & 7;
         size_t part = 8 - offset < size ? 8 - offset : size;
-        look_at_word(at, (uint8_t)(((1u << part) - 1) << offset), write, caller);
+        look_at_word(at, (uint8_t)(((1u << part) - 1) << offset), write, manner, caller);
         at += part;
         size -= part;
     }
@@ -428,22 +466,22 @@ static void look_at(const volatile void *object, size_t size, bool write, void *
     void __tsan_read##size(void *object);                                                          \
     void __tsan_read##size(void *object)                                                           \
     {                                                                                              \
-        look_at(object, size, false, CALLER);                                                      \
+        look_at(object, size, false, PLAIN, CALLER);                                               \
     }                                                                                              \
     void __tsan_write##size(void *object);                                                         \
     void __tsan_write##size(void *object)                                                          \
     {                                                                                              \
-        look_at(object, size, true, CALLER);                                                       \
+        look_at(object, size, true, PLAIN, CALLER);                                                \
     }                                                                                              \
     void __tsan_unaligned_read##size(void *object);                                                \
     void __tsan_unaligned_read##size(void *object)                                                 \
     {                                                                                              \
-        look_at(object, size, false, CALLER);                                                      \
+        look_at(object, size, false, PLAIN, CALLER);                                               \
     }                                                                                              \
     void __tsan_unaligned_write##size(void *object);                                               \
     void __tsan_unaligned_write##size(void *object)                                                \
     {                                                                                              \
-        look_at(object, size, true, CALLER);                                                       \
+        look_at(object, size, true, PLAIN, CALLER);                                                \
     }
 HOOKS(1)
 HOOKS(2)
@@ -454,6 +492,7 @@ HOOKS(16)
 void __tsan_init(void);
 void __tsan_init(void)
 {
+    looks = true;
 }
 
 void __tsan_func_entry(void *caller);
@@ -470,11 +509,11 @@ void __tsan_func_exit(void)
 void __tsan_read_range(void *object, size_t size);
 void __tsan_read_range(void *object, size_t size)
 {
-    look_at(object, size, false, CALLER);
+    look_at(object, size, false, PLAIN, CALLER);
 }
 
 void __tsan_write_range(void *object, size_t size);
 void __tsan_write_range(void *object, size_t size)
 {
-    look_at(object, size, true, CALLER);
+    look_at(object, size, true, PLAIN, CALLER);
 }

@@ -23,4 +23,11 @@ static inline void scene_set(struct anysync_future *future, int value)
     anysync_future_unref(future);
 }
 
+/* The same without a value. */
+static inline void scene_set_done(struct anysync_future *future)
+{
+    VIRTUAL_CHECK(anysync_future_set(future, NULL) == 0);
+    anysync_future_unref(future);
+}
+
 #endif

@@ -17,6 +17,8 @@
 
 #include <anysync.h>
 
+#include <poll.h>
+
 /* --- mailbox and doorbell --------------------------------------------------------------------- */
 
 enum { PRODUCERS = 2, EACH = 2 };
@@ -30,7 +32,7 @@ static struct asi_mailbox mailbox;
 static struct asi_doorbell bell;
 static struct parcel parcels[PRODUCERS][EACH];
 static int refused[PRODUCERS];
-static int parked_for; /* what the consumer wrote before it parked */
+static bool parked; /* what the consumer wrote before it parked */
 
 static void produce(void *argument)
 {
@@ -40,7 +42,7 @@ static void produce(void *argument)
         own[i].content = i + 1;
         switch (asi_mailbox_push(&mailbox, &own[i].letter)) {
         case ASI_PUSH_WAKE:
-            VIRTUAL_CHECK(parked_for > 0);
+            VIRTUAL_CHECK(parked);
             asi_doorbell_ring(&bell);
             break;
         case ASI_PUSH_CLOSED:
@@ -68,31 +70,62 @@ static int take(int *last)
     return count;
 }
 
-static void consume(int most)
+/* Until a ring after TICKET. */
+static void sleep_on_bell(int fd, uint32_t ticket)
 {
-    int last[PRODUCERS] = {0}, count = 0;
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+    if (fd < 0) {
+        (void)asi_doorbell_sleep(&bell, ticket, ANYSYNC_FOREVER);
+        return;
+    }
+    VIRTUAL_CHECK(poll(&ready, 1, -1) == 1);
+    asi_doorbell_drain(&bell);
+}
+
+/* POLLS: the first of them in a poll of descriptors. */
+static void consume(int most, bool polls)
+{
+    int last[PRODUCERS] = {0}, count = 0, fd = -1;
 
     while (count < most) {
         count += take(last);
         uint32_t ticket = asi_doorbell_ticket(&bell);
         if (count == most)
             break;
-        parked_for++;
+        if (polls && count == 0) {
+            fd = asi_doorbell_use_descriptor(&bell);
+        } else if (polls) {
+            asi_doorbell_use_word(&bell);
+            fd = -1;
+        }
+        if (!parked) /* who pushed may look late, after a second park */
+            parked = true;
         if (asi_mailbox_park(&mailbox))
-            (void)asi_doorbell_sleep(&bell, ticket, ANYSYNC_FOREVER);
+            sleep_on_bell(fd, ticket);
     }
 }
 
-SCENE(mailbox_wakes_its_consumer, 3, 1)
+static void pass_parcels(bool polls)
 {
     asi_mailbox_init(&mailbox);
     asi_doorbell_init(&bell);
     int first = virtual_start(produce, parcels[0]);
     int second = virtual_start(produce, parcels[1]);
-    consume(PRODUCERS * EACH);
+    consume(PRODUCERS * EACH, polls);
     virtual_join(first);
     virtual_join(second);
     VIRTUAL_CHECK(refused[0] + refused[1] == 0);
+}
+
+SCENE(mailbox_wakes_its_consumer, 3, 1)
+{
+    pass_parcels(false);
+}
+
+SCENE(mailbox_wakes_its_consumer_from_a_poll, 3, 1)
+{
+    pass_parcels(true);
 }
 
 SCENE(mailbox_closes_with_nothing_in_it, 3, 1)
@@ -226,6 +259,21 @@ SCENE(cell_is_swept_while_it_is_completed, 2, 1)
     virtual_join(completer);
     asi_cell_fini(cell);
     asi_free(cell);
+}
+
+/* One sweeps while another joins, or has just left. */
+SCENE(cell_is_swept_while_another_leaves, 3, 1)
+{
+    new_cell();
+    for (int i = 0; i < 6; i++)
+        give_up(NULL);
+    struct asi_link *link = asi_link_new();
+    asi_waiter_init(&waiters[0], NULL);
+    VIRTUAL_CHECK(asi_cell_join(cell, link, &waiters[0]));
+    int leaver = virtual_start(give_up, NULL);
+    VIRTUAL_CHECK(asi_cell_leave(cell, link));
+    virtual_join(leaver);
+    free_cell();
 }
 
 SCENE(links_left_behind_are_few, 0, 0)

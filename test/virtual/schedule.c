@@ -32,7 +32,7 @@ static unsigned candidates(struct thread *list[VIRTUAL_THREADS], bool early, uns
     }
     if (ret_ready)
         *ret_ready = count;
-    for (int i = 0; early && i < VIRTUAL_THREADS; i++) {
+    for (int i = 0; early && !explore.punctual && i < VIRTUAL_THREADS; i++) {
         if (&threads[i] != running && threads[i].state == ASLEEP && threads[i].deadline != FOREVER)
             list[count++] = &threads[i];
     }

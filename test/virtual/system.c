@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,14 +26,29 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROCESSORS = 2, ROUNDS = 4, PAGE = 4096 };
+enum { ROUNDS = 4, PAGE = 4096, BELLS = 4, FIRST_BELL = 100 };
+
+int virtual_processors;
 
 static void (*destructors[KEYS])(void *value);
 static unsigned key_count;
 
+/* What an eventfd() leads to. */
+static struct bell {
+    uint64_t count;
+    bool open;
+} bells[BELLS];
+
+/* Set when the program starts, and so not set back. */
+static struct {
+    void (*before)(void), (*in_parent)(void), (*in_child)(void);
+} on_fork;
+
 void system_reset(void)
 {
     key_count = 0;
+    virtual_processors = 2;
+    memset(bells, 0, sizeof(bells));
 }
 
 /* --- threads ---------------------------------------------------------------------------------- */
@@ -43,7 +59,7 @@ int virtual_pthread_create(
     (void)attributes;
     point("start", NULL, "pthread_create");
     memory_publish(running);
-    struct thread *thread = thread_new(run, argument);
+    struct thread *thread = explore_disturbs(&explore.refusals) ? NULL : thread_new(run, argument);
     if (!thread)
         return EAGAIN;
     running->seen.of[running->number]++;
@@ -109,6 +125,11 @@ void virtual_join(int thread)
     join(&threads[thread]);
 }
 
+int virtual_self(void)
+{
+    return running->number;
+}
+
 int virtual_pthread_key_create(pthread_key_t *ret_key, void (*destructor)(void *))
 {
     if (key_count == KEYS)
@@ -152,9 +173,37 @@ int virtual_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *ret_set)
 {
     (void)pid;
     memset(ret_set, 0, size);
-    for (int i = 0; i < PROCESSORS; i++)
+    for (int i = 0; i < virtual_processors; i++)
         CPU_SET(i, ret_set);
     return 0;
+}
+
+/* --- fork() ----------------------------------------------------------------------------------- */
+
+int virtual_pthread_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    on_fork.before = before;
+    on_fork.in_parent = in_parent;
+    on_fork.in_child = in_child;
+    return 0;
+}
+
+void virtual_fork(bool as_child)
+{
+    on_fork.before();
+    point("fork", NULL, "fork");
+    memory_publish(running);
+    for (int i = 0; as_child && i < VIRTUAL_THREADS; i++) {
+        if (&threads[i] == running || threads[i].state == UNUSED)
+            continue;
+        threads[i].state = ENDED;
+        threads[i].delayed_count = 0;
+        clock_join(&running->seen, &threads[i].seen); /* a copy: nothing goes on beside it */
+    }
+    if (as_child)
+        on_fork.in_child();
+    else
+        on_fork.in_parent();
 }
 
 /* --- locks and sleeps ------------------------------------------------------------------------- */
@@ -207,6 +256,9 @@ static long futex_wait(uint32_t *word, uint32_t expected, const struct timespec 
     errno = EAGAIN;
     if (*word != expected)
         return -1;
+    errno = EINTR;
+    if (explore_disturbs(&explore.interruptions)) /* by a signal, or for no reason, in turn */
+        return explore.interruptions % 2 - 1;
     errno = ETIMEDOUT;
     if (deadline <= now_ns || !sleep_on(word, deadline, "futex"))
         return -1;
@@ -262,6 +314,8 @@ int virtual_clock_gettime(clockid_t clock, struct timespec *ret_time)
 
 void *virtual_aligned_alloc(size_t alignment, size_t size)
 {
+    if (explore_disturbs(&explore.refusals))
+        return NULL;
     void *memory = memory_take(size, alignment);
 
     return memset(memory, 0xa5, size); /* it has no right to be anything */
@@ -283,13 +337,83 @@ void *virtual_mmap(void *at, size_t size, int protection, int flags, int fd, off
     (void)flags;
     (void)fd;
     (void)offset;
+    if (explore_disturbs(&explore.refusals))
+        return MAP_FAILED;
     return memory_take(size, PAGE);
 }
 
 int virtual_munmap(void *memory, size_t size)
 {
-    (void)memory;
-    (void)size;
+    point("unmap", memory, "munmap");
+    memory_publish(running);
+    memory_unmap(memory, size, "munmap");
+    return 0;
+}
+
+/* --- descriptors: eventfd() only -------------------------------------------------------------- */
+
+static struct bell *bell_of(int fd)
+{
+    if (fd < FIRST_BELL || fd >= FIRST_BELL + BELLS || !bells[fd - FIRST_BELL].open)
+        virtual_fail("descriptor %d is not there", fd);
+    return &bells[fd - FIRST_BELL];
+}
+
+int virtual_eventfd(unsigned count, int flags)
+{
+    (void)flags;
+    for (int i = 0; i < BELLS; i++) {
+        if (!bells[i].open) {
+            bells[i] = (struct bell){count, true};
+            return FIRST_BELL + i;
+        }
+    }
+    errno = EMFILE;
+    return -1;
+}
+
+static ssize_t write_bell(int fd, const uint64_t *count)
+{
+    point("write", NULL, "write");
+    struct bell *bell = bell_of(fd);
+    memory_publish(running);
+    bell->count += *count;
+    wake(bell, INT_MAX);
+    return sizeof(*count);
+}
+
+/* One descriptor, until it can be read. */
+int virtual_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+    point("poll", NULL, "poll");
+    if (count != 1 || timeout_ms >= 0)
+        virtual_fail("poll() waits for one descriptor, and without a deadline");
+    memory_publish(running);
+    struct bell *bell = bell_of(fds->fd);
+    while (bell->count == 0)
+        (void)sleep_on(bell, FOREVER, "poll");
+    fds->revents = POLLIN;
+    return 1;
+}
+
+ssize_t virtual_read(int fd, void *ret_bytes, size_t size)
+{
+    point("read", NULL, "read");
+    struct bell *bell = bell_of(fd);
+    memory_publish(running);
+    errno = EAGAIN;
+    if (bell->count == 0)
+        return -1;
+    if (size < sizeof(bell->count))
+        virtual_fail("an eventfd() has eight bytes to read");
+    memcpy(ret_bytes, &bell->count, sizeof(bell->count));
+    bell->count = 0;
+    return sizeof(bell->count);
+}
+
+int virtual_close(int fd)
+{
+    bell_of(fd)->open = false;
     return 0;
 }
 
@@ -300,7 +424,7 @@ static char said[256]; /* on standard error, last */
 ssize_t virtual_write(int fd, const void *bytes, size_t size)
 {
     if (fd != STDERR_FILENO)
-        virtual_fail("descriptors are not there");
+        return write_bell(fd, bytes);
     snprintf(said, sizeof(said), "%.*s", (int)size, (const char *)bytes);
     said[strcspn(said, "\n")] = '\0';
     return (ssize_t)size;
@@ -333,12 +457,10 @@ NOTHING(pthread_sigmask)
 NOTHING(sigaction)
 NOTHING(sigaltstack)
 NOTHING(signal)
-NOTHING(__register_atfork)
-NOTHING(pthread_atfork)
 
 long virtual_sysconf(int name)
 {
-    return name == _SC_PAGESIZE ? PAGE : PROCESSORS;
+    return name == _SC_PAGESIZE ? PAGE : virtual_processors;
 }
 
 pid_t virtual_getpid(void)
@@ -353,8 +475,8 @@ pid_t virtual_getpid(void)
     {                                                                                              \
         virtual_fail("%s() is not there", #name);                                                  \
     }
+NOT_THERE(_setjmp)
 NOT_THERE(accept4)
-NOT_THERE(close)
 NOT_THERE(connect)
 NOT_THERE(event_add)
 NOT_THERE(event_assign)
@@ -368,12 +490,11 @@ NOT_THERE(event_free)
 NOT_THERE(event_get_struct_event_size)
 NOT_THERE(event_new)
 NOT_THERE(event_set_fatal_callback)
-NOT_THERE(eventfd)
 NOT_THERE(evthread_use_pthreads)
 NOT_THERE(fcntl)
 NOT_THERE(getsockopt)
+NOT_THERE(longjmp)
 NOT_THERE(open)
-NOT_THERE(poll)
 NOT_THERE(posix_spawnattr_destroy)
 NOT_THERE(posix_spawnattr_init)
 NOT_THERE(posix_spawnattr_setflags)
@@ -381,7 +502,6 @@ NOT_THERE(posix_spawnattr_setsigdefault)
 NOT_THERE(posix_spawnattr_setsigmask)
 NOT_THERE(posix_spawnp)
 NOT_THERE(raise)
-NOT_THERE(read)
 NOT_THERE(recv)
 NOT_THERE(send)
 NOT_THERE(timerfd_create)
