@@ -6,6 +6,9 @@
  * reply, which is put into its place; who waits is woken when enough are there.  Who gives up drops
  * its reference; the batch lives until its last reply has come, which so finds a place to go to.
  *
+ * Replies that nobody asks for are left to hiredis, which frees each before it makes the next: so
+ * they all have the same memory.
+ *
  * Batches that were used on the connection's loop are kept there for the next command: with many
  * under way, to allocate and free them would cost more than the rest of our part.
  */
@@ -233,7 +236,9 @@ static void on_reply(redisAsyncContext *context, void *reply, void *argument)
     struct redis_batch *batch = call->batch;
 
     if (reply) {
-        call->reply = redis_link_take(reply);
+        batch->good++;
+        if (!batch->drops || ((redisReply *)reply)->type == REDIS_REPLY_ERROR)
+            call->reply = redis_link_take(reply);
     } else {
         redis_link_lost(&batch->redis->link, context);
         batch->failed = true;
@@ -327,7 +332,7 @@ ANYSYNC_COROUTINE(
 
     if (!error)
         error = wait_for(batch, count, deadline);
-    if (!error && batch->failed && count > 0 && !batch->calls[count - 1].reply) {
+    if (!error && batch->failed && count > batch->good) {
         char name[24];
 
         name_of(&batch->calls[count - 1], name);
@@ -367,7 +372,7 @@ static int result_of(const struct redis_call *call)
 {
     char name[24];
 
-    if (call->reply->type != REDIS_REPLY_ERROR)
+    if (!call->reply || call->reply->type != REDIS_REPLY_ERROR)
         return 0;
     name_of(call, name);
     return anysync_fail(
@@ -400,6 +405,7 @@ int redis_batch_reply(
 
 int redis_batch_finish(struct redis_batch *batch, redisReply **ret_reply, anysync_time deadline)
 {
+    batch->drops = !ret_reply;
     int error = work(batch, batch->count, deadline);
 
     for (size_t i = 0; i < batch->count && !error; i++)

@@ -30,7 +30,7 @@ struct redis {
 struct redis_call {
     struct redis_batch *batch;
     size_t at, size;   /* of what is sent, in the batch's text */
-    redisReply *reply; /* [loop], then [owner] */
+    redisReply *reply; /* [loop], then [owner]; NULL: none, or dropped */
 };
 
 struct redis_batch {
@@ -40,8 +40,10 @@ struct redis_batch {
     bool within;                  /* [owner] of a transaction: does not wait for its end */
     bool sent;                    /* [owner] */
     bool complete;                /* [owner] all replies are there */
+    bool drops;                   /* [owner] nobody asks for replies, but for errors */
     bool failed;                  /* [loop] the link was lost, or took only some of it */
     size_t due, answered;         /* [loop] */
+    size_t good;                  /* [loop] the first so many were answered by the server */
     size_t wanted;                /* [loop] `enough` is done when so many are answered */
     bool waits;                   /* [loop] somebody, for `enough` */
     struct anysync_event *enough; /* [loop] NULL until first needed */
