@@ -8,6 +8,7 @@
  *
  * Promised                                       Tested by
  *   commands in every world, each its own reply  a_command_..., one_connection_serves_...
+ *   a reply may be left                          replies_that_nobody_asks_for_...
  *   a batch, as a whole and reply by reply       a_batch_...
  *   late replies go nowhere                      a_late_reply_..., a_cancelled_command_...
  *   absent, killed, silent, garbage              an_absent_, a_killed_, a_silent_, garbage_...
@@ -40,6 +41,30 @@ static void check_commands(void)
     CHECK_EQ(redis_command(redis, NULL, SOON, "subscribe news"), -EINVAL);
     says(-EINVAL, "redis_messages()");
     check_text(redis, "word", "some text");
+}
+
+/* Each kind of reply, dropped, between two that are not. */
+static void check_dropped(void)
+{
+    static const char *const commands[] = {"SET a 1", "INCR a", "GET nothing", "GET a",
+            "LRANGE nothing 0 -1", "CONFIG GET port",
+            "EVAL return{1,{2,redis.error_reply('ERR')},'c'} 0"};
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        CHECK_EQ(redis_command(redis, NULL, SOON, "SET before b"), 0);
+        check_text(redis, "before", "b");
+        CHECK_EQ(redis_command(redis, NULL, SOON, commands[i]), 0);
+        check_text(redis, "before", "b");
+        CHECK_EQ(redis_command(redis, NULL, SOON, "LPUSH before x"), -EREMOTEIO);
+        says(-EREMOTEIO, "LPUSH: WRONGTYPE");
+    }
+}
+
+TEST(replies_that_nobody_asks_for_are_not_mixed_up)
+{
+    begin_connected();
+    in_worlds(EVERYWHERE_AND_POOL & ~(unsigned)(NESTED | FOREIGN), check_dropped);
+    done();
 }
 
 TEST(a_command_gets_its_reply_in_every_world)

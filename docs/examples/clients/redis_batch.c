@@ -6,8 +6,7 @@
  * reply, which is put into its place; who waits is woken when enough are there.  Who gives up drops
  * its reference; the batch lives until its last reply has come, which so finds a place to go to.
  *
- * Replies that nobody asks for are left to hiredis, which frees each before it makes the next: so
- * they all have the same memory.
+ * Replies that nobody asks for are not made (redis_link.h), or left to hiredis, which frees them.
  *
  * Batches that were used on the connection's loop are kept there for the next command: with many
  * under way, to allocate and free them would cost more than the rest of our part.
@@ -169,7 +168,8 @@ static int append(struct redis_batch *batch, const char *command, size_t size)
     if (error)
         return error;
     memcpy(batch->text + batch->text_size, command, size);
-    batch->calls[batch->count++] = (struct redis_call){batch, batch->text_size, size - 1, NULL};
+    batch->calls[batch->count++] =
+            (struct redis_call){.batch = batch, .at = batch->text_size, .size = size - 1};
     batch->text_size += size;
     return 0;
 }
@@ -265,6 +265,7 @@ static int send_all(struct redis_batch *batch)
     for (size_t i = 0; i < batch->count; i++) {
         struct redis_call *call = &batch->calls[i];
 
+        call->due.drops = batch->drops;
         if (redisAsyncFormattedCommand(
                     link->context, on_reply, call, batch->text + call->at, call->size) == REDIS_OK)
             continue;

@@ -28,6 +28,7 @@ struct redis {
 };
 
 struct redis_call {
+    struct redis_due due;
     struct redis_batch *batch;
     size_t at, size;   /* of what is sent, in the batch's text */
     redisReply *reply; /* [loop], then [owner]; NULL: none, or dropped */

@@ -10,8 +10,9 @@
  * is NULL from then on.
  *
  * REPLIES  hiredis frees a reply when its callback returns, through the table of functions of its
- * reader.  Ours leaves the one that was taken.  The other functions of the table look whether a
- * reply is one that hiredis can digest, and refuse it otherwise, as if memory had run out.
+ * reader.  Ours leaves the one that was taken, and makes none that nobody asks for.  The other
+ * functions of the table look whether a reply is one that hiredis can digest, and refuse it
+ * otherwise, as if memory had run out.
  */
 #include "redis_link.h"
 
@@ -40,9 +41,11 @@ redisReply *redis_link_take(void *reply)
     return reply;
 }
 
+static redisReply dropped = {.type = REDIS_REPLY_NIL};
+
 static void free_reply(void *reply)
 {
-    if (reply != taken)
+    if (reply != taken && reply != &dropped)
         freeReplyObject(reply);
     taken = NULL;
 }
@@ -73,42 +76,57 @@ static bool is_expected(
     return type == REDIS_REPLY_STRING || (task->idx == 2 && type == REDIS_REPLY_INTEGER);
 }
 
-/* The functions of hiredis itself, or NULL for what it could not take. */
+/* Whether nobody asks for this reply, or the one it is a part of.  An error is always asked for. */
+static bool is_dropped(const redisReadTask *task)
+{
+    const struct redis_link *link = link_of(task);
+
+    return !link->feeds && (task->parent || task->type != REDIS_REPLY_ERROR) &&
+           ((const struct redis_due *)link->context->replies.head->privdata)->drops;
+}
+
+/* The functions of hiredis itself, or NULL for what it could not take, or need not make. */
 static const redisReplyObjectFunctions *maker(
         const redisReadTask *task, int type, const char *text, size_t size, ELEMENTS elements)
 {
-    if (is_expected(task, type, text, size, elements))
+    if (!is_expected(task, type, text, size, elements))
+        link_of(task)->refused = true;
+    else if (!is_dropped(task))
         return link_of(task)->original;
-    link_of(task)->refused = true;
     return NULL;
+}
+
+static void *instead(const redisReadTask *task)
+{
+    return link_of(task)->refused ? NULL : &dropped;
 }
 
 static void *create_string(const redisReadTask *task, char *text, size_t size)
 {
     const redisReplyObjectFunctions *make = maker(task, task->type, text, size, 0);
 
-    return make ? make->createString(task, text, size) : NULL;
+    return make ? make->createString(task, text, size) : instead(task);
 }
 
 static void *create_array(const redisReadTask *task, ELEMENTS elements)
 {
     const redisReplyObjectFunctions *make = maker(task, REDIS_REPLY_ARRAY, NULL, 0, elements);
 
-    return make ? make->createArray(task, elements) : NULL;
+    return make ? make->createArray(task, elements) : instead(task);
 }
 
 static void *create_integer(const redisReadTask *task, long long value)
 {
     const redisReplyObjectFunctions *make = maker(task, REDIS_REPLY_INTEGER, NULL, 0, 0);
 
-    return make ? make->createInteger(task, value) : NULL;
+    return make ? make->createInteger(task, value) : instead(task);
 }
 
 static void *create_nil(const redisReadTask *task)
 {
     const redisReplyObjectFunctions *make = maker(task, REDIS_REPLY_NIL, NULL, 0, 0);
 
-    return make ? make->createNil(task) : NULL;
+    return make ? make->createNil(task) : instead(task);
 }
 
 /* --- what has gone wrong ---------------------------------------------------------------------- */

@@ -14,7 +14,13 @@
 #include <hiredis/async.h>
 #include <stdbool.h>
 
+/* What the argument of a command's callback begins with. */
+struct redis_due {
+    bool drops; /* nothing is made of the reply, unless it is an error */
+};
+
 struct redis_link {
+    struct redis_due due;            /* of the login */
     redisAsyncContext *context;      /* NULL: not connected (any more) */
     struct anysync_future *answered; /* while it is opened */
     int code;                        /* why there is no context: 0 is not opened yet */
