@@ -15,6 +15,7 @@
  *      a poll looks once                         j4_a_poll_never_waits
  *   future.h: wait, result, done, origin         a_wait_tells_of_the_wait_and_result_of_the_outcome
  *      a failure has code, sentence, origin      a_failed_future_tells_why_to_everybody
+ *      results of any size                       a_result_may_have_any_size
  *
  * What a wait refuses and leaves behind: test_futures_limits.c.  Completing: test_completion.c.
  */
@@ -414,4 +415,21 @@ static void check_failed(void)
 TEST(a_failed_future_tells_why_to_everybody)
 {
     in_every_world(check_failed);
+}
+
+/* From one that fits into what is used again, to one that does not by far. */
+TEST(a_result_may_have_any_size)
+{
+    for (size_t size = 0; size < 2000; size = size * 2 + 1) {
+        struct anysync_future *future = NULL;
+        char put[2000], got[2000];
+
+        memset(put, (int)size, size);
+        memset(got, 0, size);
+        CHECK_EQ(anysync_future_new(size, &future), 0);
+        CHECK_EQ(anysync_future_set(future, put), 0);
+        CHECK_EQ(anysync_wait(future, got, ANYSYNC_FOREVER), 0);
+        CHECK_EQ(memcmp(put, got, size), 0);
+        anysync_future_unref(future);
+    }
 }

@@ -9,6 +9,8 @@
  *   the same bytes come again                      a_write_takes_all_or_nothing_through_it
  *   a shutdown and a close tell the end, once      the_end_is_told_once
  *                                                  a_close_says_if_the_end_was_not_told
+ *                                                  an_end_is_told_again_until_it_was
+ *                                                  who_has_gone_need_not_be_told_of_the_end
  *   its names and reasons are in the sentences     what_failed_and_why_is_in_the_sentence
  *   its context is found                           a_context_is_found_by_its_transport
  *   a child that was forked frees it               a_forked_child_frees_it
@@ -22,6 +24,7 @@
 struct turned {
     int fd;
     bool permits; /* a write, or the end, needs a byte from the other side first */
+    int busy;     /* the end is told when it was tried so many times more */
     int failing;  /* what everything returns; 0: nothing does */
     char last;    /* the first byte of what could not be sent */
     bool again;   /* and it comes again */
@@ -85,6 +88,9 @@ static int shut_down_turned(void *context, unsigned *ret_events)
     if (turned->failing)
         return turned->failing;
     if (!may_go(turned, ret_events))
+        return -EAGAIN;
+    *ret_events = ANYSYNC_WRITABLE;
+    if (turned->busy-- > 0)
         return -EAGAIN;
     if (shutdown(turned->fd, SHUT_WR) != 0)
         return -errno;
@@ -257,6 +263,35 @@ static void check_untold(void)
 TEST(a_close_says_if_the_end_was_not_told)
 {
     in_every_world(check_untold);
+}
+
+static void check_busy_end(void)
+{
+    struct both both = open_both_turned();
+    char got;
+
+    turned_of(both.out)->busy = 2;
+    close_well(both.out);
+    CHECK_EQ(anysync_stream_read(both.in, &got, 1, ANYSYNC_FOREVER), 0);
+    close_well(both.in);
+}
+
+TEST(an_end_is_told_again_until_it_was)
+{
+    in_every_world(check_busy_end);
+}
+
+TEST(who_has_gone_need_not_be_told_of_the_end)
+{
+    static const int gone[] = {-EPIPE, -ECONNRESET};
+
+    for (int i = 0; i < 2; i++) {
+        struct both both = open_both_turned();
+
+        turned_of(both.out)->failing = gone[i];
+        close_well(both.out);
+        close_well(both.in);
+    }
 }
 
 TEST(what_failed_and_why_is_in_the_sentence)

@@ -27,6 +27,8 @@ check_failed=0
 export TSAN_OPTIONS="halt_on_error=0:die_after_fork=0:exitcode=66:second_deadlock_stack=1:atexit_sleep_ms=10"
 export ASAN_OPTIONS="detect_stack_use_after_return=1"
 export UBSAN_OPTIONS="print_stacktrace=1"
+# That of a make around us speaks of a jobserver that is none of ours.
+unset MAKEFLAGS
 # Sanitizers need a quiet address space; where setarch is forbidden they have to do without.
 fixed=
 setarch "$(uname -m)" -R true 2>/dev/null && fixed="setarch $(uname -m) -R"
@@ -38,7 +40,7 @@ pick() {
 
 # Make TARGET in one kind of build (CC=, SAN=, RACE=, OPT= ...); only one check builds at a time.
 make_one() {
-    flock build/reliability/lock make --no-print-directory -s "$@" >>"$log" 2>&1
+    flock build/reliability/lock make --no-print-directory -s -j "$(nproc)" "$@" >>"$log" 2>&1
 }
 
 # Build test/reliability/$1.c (or the test program test/$1.c) in the kind of build that the other

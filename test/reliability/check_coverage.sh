@@ -17,20 +17,20 @@ told=$work/told
 sources="$(grep -L '^ \* Packages:' test/test_*.c docs/examples/*.c)"
 programs=$(echo "$sources" | sed "s|^|$objects/|; s|\.c\$||")
 checks=$(printf "$objects/test/reliability/%s\n" faults limits interrupts nested ends wakes forks many)
-few=$(printf "$told/test/test_%s\n" coro stack history_stacks offload recycle generators)
+few=$(printf "$told/test/test_%s\n" coro stack history_stacks offload recycle generators held)
 counted='--coverage -fprofile-update=atomic -DTEST_COVERAGE'
 
 # Build TARGETs in the folder $1; other words are settings.
 build() {
     folder=$1
     shift
-    make_one -j2 BUILD="$folder" OPT=-O0 WERROR= LDFLAGS=--coverage CFLAGS="$counted" "$@" ||
+    make_one BUILD="$folder" OPT=-O0 WERROR= LDFLAGS=--coverage CFLAGS="$counted" "$@" ||
         broken "the tests do not build"
 }
 
 build "$objects" RACE=1 $programs $checks "$objects/libanysync.so"
 # (Undefined behaviour is looked for elsewhere: here it would be branches that nobody wrote.)
-build "$told" SAN=address sanitize_address='-fsanitize=address -fno-omit-frame-pointer' $few
+build "$told" DEBUG=1 SAN=address sanitize_address='-fsanitize=address -fno-omit-frame-pointer' $few
 find "$objects" "$told" -name '*.gcda' -delete
 
 TEST_SCALE=$(pick 25 100)
