@@ -12,10 +12,16 @@
  *   a batch, as a whole and reply by reply       a_batch_...
  *   late replies go nowhere                      a_late_reply_..., a_cancelled_command_...
  *   absent, killed, silent, garbage              an_absent_, a_killed_, a_silent_, garbage_...
+ *                                                what_cannot_be_sent_says_so
  *   ends: close, its executor's                  close_..., the_end_of_...
  *   nothing is left                              each: done() counts descriptors; leak checkers
  */
+/* First, for it has parameters of the same name as what comes next. */
+#include "redis_inside.h"
+
 #include "redis_here.h"
+
+#include <sys/socket.h>
 
 /* --- commands --------------------------------------------------------------------------------- */
 
@@ -432,6 +438,34 @@ TEST(a_killed_server_ends_what_is_under_way_and_a_new_connection_works)
 {
     begin_connected();
     in_every_world(check_killed);
+    done();
+}
+
+/* So much at once is sent where the command is given, not by the loop, which would hear first that
+ * the server closes, too. */
+ANYSYNC_COROUTINE(void, send_to_nowhere)
+{
+    struct redis *connection = connect_to(&where);
+    struct redis_batch *batch = NULL;
+
+    CHECK_EQ(redis_batch_new(connection, &batch), 0);
+    for (int i = 0; i < 100; i++)
+        CHECK_EQ(redis_batch_add(batch, "SET key:%d %s", i, "value"), 0);
+    CHECK_EQ(shutdown(connection->link.context->c.fd, SHUT_WR), 0);
+    CHECK_EQ(redis_batch_wait(batch, SOON), -EPIPE);
+    says(-EPIPE, "SET: Broken pipe");
+    redis_batch_unref(batch);
+    CHECK_EQ(redis_command(connection, NULL, SOON, "PING"), -EPIPE);
+    says(-EPIPE, "PING: Broken pipe");
+    redis_close(connection);
+    return 0;
+}
+
+TEST(what_cannot_be_sent_says_so)
+{
+    begin_connected();
+    CHECK_EQ(send_to_nowhere_run(), 0);
+    check_commands();
     done();
 }
 

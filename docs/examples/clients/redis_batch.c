@@ -276,6 +276,7 @@ static int send_all(struct redis_batch *batch)
         name_of(call, name);
         return anysync_fail(-ENOMEM, "redis %s: %s: no memory to send it", link->peer, name);
     }
+    redis_link_send(link);
     return 0;
 }
 

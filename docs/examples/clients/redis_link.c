@@ -19,11 +19,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <hiredis/adapters/libevent.h>
+#include <hiredis/sds.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+enum { ENOUGH = 1024 }; /* bytes, some 30 commands */
 
 #if HIREDIS_MAJOR >= 1
 #define ELEMENTS size_t
@@ -213,6 +216,12 @@ static void on_login(redisAsyncContext *context, void *reply, void *argument)
         lose(link, -EACCES, ((redisReply *)reply)->str);
     if (link->answered)
         anysync_future_set(link->answered, NULL);
+}
+
+void redis_link_send(struct redis_link *link)
+{
+    if (sdslen(link->context->c.obuf) >= ENOUGH)
+        redisAsyncHandleWrite(link->context);
 }
 
 void redis_link_close(struct redis_link *link, int code, const char *why)

@@ -36,6 +36,11 @@ struct redis_link {
 int redis_link_open(struct redis_link *link, const struct redis_options *options,
         anysync_time deadline) ANYSYNC_MUST_CHECK;
 
+/* After commands, outside of callbacks: send at once if there is enough for a call of the system,
+ * so that the server works while more is made; else the loop does.  If that fails LINK is lost, as
+ * anywhere else. */
+void redis_link_send(struct redis_link *link);
+
 /* Close it: each command that is under way is called back with NULL.  CODE and WHY are what is said
  * of it from then on, if it was open. */
 void redis_link_close(struct redis_link *link, int code, const char *why);
