@@ -5,9 +5,9 @@
 make_one VIRTUAL=plain build/virtual-plain/virtual || broken "the virtual machine does not build"
 make_one VIRTUAL=races build/virtual-races/virtual || broken "the virtual machine does not build"
 LIMIT=$(pick 1500 36000) run sh test/virtual/run.sh build/virtual-plain build/virtual-races \
-    "$(pick 120000 700000)"
+    "$(pick 120000 450000)"
 orders=$(said '^[0-9]+ orders' | cut -d ' ' -f 1)
-least=$(pick 50000000 300000000)
+least=$(pick 50000000 200000000)
 [ "${orders:-0}" -ge "$least" ] || status=1
 line R1 "$orders" "$least" "orders of virtual threads without a failure" "$status"
 finish
