@@ -69,6 +69,8 @@ void http_close(struct http_client *client)
     curl_loop_end(client->loop);
     if (client->limiter)
         wait_for_all(client->limiter, client->options.at_once);
+    while (client->spares > 0)
+        curl_easy_cleanup(client->spare[--client->spares]);
     curl_loop_free(client->loop);
     anysync_limiter_unref(client->limiter);
     free(client);

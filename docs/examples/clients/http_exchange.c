@@ -127,6 +127,21 @@ static size_t on_wanted(char *buffer, size_t one, size_t room, void *context)
     return size;
 }
 
+/* A handle of curl is some kilobytes, and more to set up than a small answer takes to come. */
+static void give_back(struct http_exchange *exchange)
+{
+    struct http_client *client = exchange->client;
+    CURL *easy = exchange->transfer.easy;
+
+    exchange->transfer.easy = NULL;
+    if (client->spares < HTTP_SPARES) {
+        curl_easy_reset(easy);
+        client->spare[client->spares++] = easy;
+    } else {
+        curl_easy_cleanup(easy);
+    }
+}
+
 static void on_ended(struct curl_transfer *transfer)
 {
     struct http_exchange *exchange = (struct http_exchange *)transfer;
@@ -138,6 +153,7 @@ static void on_ended(struct curl_transfer *transfer)
     if (!exchange->have_head) /* else it is the caller's to look at */
         exchange->status = (int)status;
     curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &exchange->system);
+    give_back(exchange);
     exchange->over = true;
     anysync_event_set(exchange->changed);
 }
@@ -278,12 +294,14 @@ static int set_up(struct http_exchange *exchange, CURL *easy)
 static int begin(void *argument)
 {
     struct http_exchange *exchange = argument;
+    struct http_client *client = exchange->client;
 
     exchange->transfer.ended = on_ended;
-    exchange->transfer.easy = curl_easy_init();
+    exchange->transfer.easy =
+            client->spares > 0 ? client->spare[--client->spares] : curl_easy_init();
     if (!exchange->transfer.easy || set_up(exchange, exchange->transfer.easy))
         return anysync_fail(-ENOMEM, "no memory for a request to %s", exchange->request.url);
-    return curl_loop_add(exchange->client->loop, &exchange->transfer);
+    return curl_loop_add(client->loop, &exchange->transfer);
 }
 
 static int end(void *argument)
@@ -366,11 +384,10 @@ int http_exchange_wait(
 
 void http_exchange_close(struct http_exchange *exchange)
 {
-    if (exchange->transfer.easy) {
-        if (!exchange->settled)
-            (void)!curl_loop_run(exchange->client->loop, end, exchange);
+    if (exchange->begun && !exchange->settled)
+        (void)!curl_loop_run(exchange->client->loop, end, exchange);
+    if (exchange->transfer.easy)
         curl_easy_cleanup(exchange->transfer.easy);
-    }
     anysync_event_unref(exchange->changed);
     curl_slist_free_all(exchange->headers);
     drop(&exchange->head);
@@ -405,6 +422,7 @@ int http_exchange_open(struct http_client *client, const struct http_request *re
     error = anysync_event_new(&exchange->changed);
     if (!error)
         error = curl_loop_run(client->loop, begin, exchange);
+    exchange->begun = !error;
     if (error)
         http_exchange_close(exchange);
     else

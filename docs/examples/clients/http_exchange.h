@@ -12,11 +12,15 @@
 #include "curl_loop.h"
 #include "http.h"
 
+enum { HTTP_SPARES = 64 };
+
 struct http_client {
     struct curl_loop *loop;
     struct anysync_limiter *limiter;
     struct http_options options;
-    size_t connections; /* [the loop's] made so far */
+    size_t connections;       /* [the loop's] made so far */
+    CURL *spare[HTTP_SPARES]; /* [the loop's] handles to be used again */
+    int spares;               /* [the loop's] */
 };
 
 struct http_bytes {
@@ -38,6 +42,7 @@ struct http_exchange {
     int status;
     long system;       /* what the system said when it could not connect */
     int refused;       /* why on_data ended it; 0: it did not */
+    bool begun;        /* [caller] the transfer was */
     bool whole;        /* the body is wanted as a whole */
     bool have_head;    /* status and head are complete */
     bool over;         /* the transfer has ended */
