@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS streams with OpenSSL's own client and server, which are killed, paused, and absent.
+ * TLS streams with OpenSSL's own client and server, which are killed, paused, and absent; and with
+ * nginx.
  *
  * Promised                                       Tested by
  *   we understand one another                      their_server_answers
  *                                                  their_client_is_answered
  *                                                  tls_1_2_is_understood_too
+ *                                                  nginx_is_understood
  *   absent, then there                             an_absent_server_is_named
  *   killed: told, and a new connection works       a_killed_server_is_told_from_one_that_ends
  *   paused: deadlines hold, and it goes on         a_paused_server_does_not_hold_us_up
@@ -14,6 +16,7 @@
  * Packages: libevent_openssl openssl
  * With: lib/tls/bases.c lib/tls/engine.c lib/tls/tls.c
  */
+#include "nginx.h"
 #include "tls.h"
 
 #include <anysync/net.h>
@@ -67,6 +70,65 @@ TEST(their_server_answers)
     start_theirs(&theirs, NULL);
     in_worlds(EVERYWHERE_AND_POOL, check_theirs);
     server_kill(&theirs);
+}
+
+static void get(struct anysync_stream *stream, const char *path)
+{
+    char request[100];
+
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: here.test\r\n\r\n", path);
+    CHECK_EQ(anysync_stream_write(stream, request, strlen(request), ANYSYNC_FOREVER), 0);
+    CHECK_EQ(anysync_stream_flush(stream, ANYSYNC_FOREVER), 0);
+}
+
+/* The head of the answer; its length of the body. */
+static size_t read_head(struct anysync_stream *stream)
+{
+    const char *found;
+    char *head = NULL;
+    size_t size;
+
+    CHECK_EQ(anysync_stream_read_until(stream, "\r\n\r\n", 4, 4000, &head, &size, ANYSYNC_FOREVER),
+            0);
+    CHECK_CONTAINS(head, "HTTP/1.1 200 OK");
+    found = strstr(head, "Content-Length: ");
+    CHECK(found != NULL);
+    size = strtoul(found + strlen("Content-Length: "), NULL, 10);
+    return size;
+}
+
+static void check_nginx(void)
+{
+    struct anysync_tls_options trust = {.trust_file = nginx.certificate};
+    struct anysync_stream *stream = NULL;
+    struct anysync_tls *tls = NULL;
+    static char bytes[1 << 20];
+    char port[16];
+
+    snprintf(port, sizeof(port), "%d", nginx.tls_port);
+    CHECK_EQ(anysync_tls_new(&trust, &tls), 0);
+    CHECK_EQ(anysync_tls_dial(tls, "127.0.0.1", port, ANYSYNC_FOREVER, &stream), 0);
+    anysync_tls_unref(tls);
+    for (int i = 0; i < 3; i++) { /* on one connection */
+        get(stream, "/hello");
+        CHECK_EQ(read_head(stream), 6);
+        CHECK_EQ(anysync_stream_read_exactly(stream, bytes, 6, ANYSYNC_FOREVER), 0);
+        CHECK_EQ(memcmp(bytes, "hello\n", 6), 0);
+    }
+    get(stream, "/big");
+    CHECK_EQ(read_head(stream), NGINX_BIG);
+    for (size_t left = NGINX_BIG; left > 0; left -= sizeof(bytes))
+        CHECK_EQ(anysync_stream_read_exactly(stream, bytes, sizeof(bytes), ANYSYNC_FOREVER), 0);
+    get(stream, "/hello");
+    CHECK_EQ(read_head(stream), 6);
+    close_well(stream);
+}
+
+TEST(nginx_is_understood)
+{
+    start_nginx();
+    in_worlds(EVERYWHERE_AND_POOL, check_nginx);
+    server_kill(&nginx.server);
 }
 
 static void check_older(void)
