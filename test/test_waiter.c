@@ -283,43 +283,55 @@ TEST(stress_each_armed_sleep_gets_one_wake)
     CHECK_EQ(asi_waiter_count(&sleeper->waiter), all);
 }
 
+/* Both sides look for a while, so that they meet, then sleep: neither needs the other's processor. */
+enum { LOOKS = 200 };
+
 struct brief {
+    sem_t there; /* one for each waiter, and one for the end */
     _Atomic(struct asi_waiter *) waiter;
-    atomic_bool over;
 };
 
 static void deliver_to_each(void *argument, int index)
 {
     struct brief *brief = argument;
+    struct asi_waiter *waiter;
 
     (void)index;
-    while (!atomic_load(&brief->over)) {
-        struct asi_waiter *waiter = atomic_exchange(&brief->waiter, NULL);
+    do {
+        int looks = 0;
+        while (sem_trywait(&brief->there) != 0)
+            if (looks++ == LOOKS) {
+                while (sem_wait(&brief->there) != 0)
+                    ;
+                break;
+            }
+        waiter = atomic_exchange(&brief->waiter, NULL);
         if (waiter)
             asi_waiter_deliver(waiter);
-    }
+    } while (waiter);
 }
 
 TEST(stress_a_thread_may_leave_right_after_a_delivery)
 {
-    struct brief brief = {.over = false};
-    struct test_threads *threads = test_threads_start(1, deliver_to_each, &brief);
+    struct brief brief = {.waiter = NULL};
 
+    CHECK_EQ(sem_init(&brief.there, 0, 0), 0);
+    struct test_threads *threads = test_threads_start(1, deliver_to_each, &brief);
     for (long round = 0; round < test_scaled(50000); round++) {
         struct asi_waiter *waiter = malloc(sizeof(*waiter)); /* ASan sees a late access */
         CHECK(waiter != NULL);
         asi_waiter_init(waiter, NULL);
         atomic_store(&brief.waiter, waiter);
-        if (round % 2 == 0) {
-            CHECK(asi_waiter_sleep(waiter, 0, ANYSYNC_FOREVER));
-        } else {
-            while (asi_waiter_count(waiter) == 0)
-                asi_thread_yield();
-        }
+        CHECK_EQ(sem_post(&brief.there), 0);
+        for (int looks = 0; round % 2 == 0 && looks < LOOKS; looks++)
+            if (asi_waiter_count(waiter) > 0)
+                break;
+        CHECK(asi_waiter_sleep(waiter, 0, ANYSYNC_FOREVER));
         free(waiter);
     }
-    atomic_store(&brief.over, true);
+    CHECK_EQ(sem_post(&brief.there), 0);
     test_threads_join(threads);
+    sem_destroy(&brief.there);
 }
 
 /* Deadlines of a few microseconds, so that they pass while a delivery is on its way. */
