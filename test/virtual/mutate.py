@@ -47,6 +47,7 @@ BUILDS = {
     "address": (["SAN=address"], "build/gcc-address/test"),
     "race": (["SAN=address", "RACE=1"], "build/gcc-address-race/test"),
     "thread": (["CC=clang", "SAN=thread"], "build/clang-thread/test"),
+    "debug": (["DEBUG=1", "BUILD=build/debug"], "build/debug/test"),
 }
 TEST_ENVIRONMENT = {
     "TEST_SCALE": "5", "TEST_TIME_LIMIT": str(TEST_SECONDS),
@@ -229,7 +230,7 @@ def stages(copy, path):
     has_scenes = path not in beyond_virtual()
     if has_scenes:
         yield "a glance", lambda: run_scenes(copy, GLANCE)
-    for kind in "address", "race", "thread":
+    for kind in BUILDS:
         for test in tests_of(path):
             if test[0] == kind:
                 yield test, lambda test=test: run_test(copy, *test)
