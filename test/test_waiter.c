@@ -283,7 +283,7 @@ TEST(stress_each_armed_sleep_gets_one_wake)
     CHECK_EQ(asi_waiter_count(&sleeper->waiter), all);
 }
 
-/* Both sides look for a while, so that they meet, then sleep: neither needs the other's processor. */
+/* Both sides look for a while, so that they meet, then sleep, and leave the other the processor. */
 enum { LOOKS = 200 };
 
 struct brief {
