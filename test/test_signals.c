@@ -4,6 +4,7 @@
  *
  * Promised                                       Tested by
  *   K8 a signal is told, with its sender         k8_a_signal_is_told_in_every_world
+ *                                                k8_a_timer_is_no_sender
  *      it need not come while somebody waits     (the same)
  *      threads of the program keep it unblocked  k8_a_signal_from_another_thread_ends_the_wait
  *      no handler unasked, restored at the end   k8_handlers_are_restored_at_the_last_close
@@ -28,6 +29,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ThreadSanitizer runs a handler only when its thread next passes one of the C library's calls
@@ -109,6 +111,28 @@ static void check_told(void)
 TEST(k8_a_signal_is_told_in_every_world)
 {
     in_worlds_with_signals(EVERYWHERE_AND_POOL, check_told);
+}
+
+TEST(k8_a_timer_is_no_sender)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    const struct itimerspec soon = {.it_value.tv_nsec = 1};
+    struct anysync_signals *signals = open_one(SIGUSR1);
+    struct anysync_signal got;
+    timer_t timers[2]; /* the first may have the number 0 */
+
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timers[i]), 0);
+        CHECK_EQ(timer_settime(timers[i], 0, &soon, NULL), 0);
+        CHECK_EQ(anysync_signal_wait(signals, ANYSYNC_FOREVER, &got), 0);
+        CHECK_EQ(got.code, SI_TIMER);
+        CHECK_EQ(got.process, 0);
+        CHECK_EQ(got.user, 0);
+        CHECK_EQ(got.value, 0);
+    }
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(timer_delete(timers[i]), 0);
+    anysync_signals_close(signals);
 }
 
 static void send_one(void *argument, int index)

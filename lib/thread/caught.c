@@ -53,7 +53,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     struct asi_caught record = {.number = number, .code = info->si_code};
 
     (void)context;
-    if (info->si_code <= 0 || number == SIGCHLD) { /* by a process */
+    /* By a process.  (A timer has its own number in that place.) */
+    if (info->si_code != SI_TIMER && (info->si_code <= 0 || number == SIGCHLD)) {
         record.process = (int32_t)info->si_pid;
         record.user = (int32_t)info->si_uid;
     }
