@@ -9,6 +9,7 @@
  *      threads of the program keep it unblocked  k8_a_signal_from_another_thread_ends_the_wait
  *      no handler unasked, restored at the end   k8_handlers_are_restored_at_the_last_close
  *                                                k8_a_handler_installed_meanwhile_stays
+ *                                                k8_an_open_replaces_what_was_installed_meanwhile
  *      nothing of what came before the open      k8_nothing_of_before_is_told
  *      every object, but one waiter of each      k8_each_object_is_told
  *                                                k8_one_of_those_who_wait_is_told
@@ -206,6 +207,21 @@ TEST(k8_a_handler_installed_meanwhile_stays)
     anysync_signals_close(signals);
     CHECK_EQ(sigaction(SIGUSR1, NULL, &now), 0);
     CHECK(now.sa_sigaction == on_told_signal);
+}
+
+TEST(k8_an_open_replaces_what_was_installed_meanwhile)
+{
+    struct anysync_signals *one = open_one(SIGUSR1), *two;
+
+    CHECK(signal(SIGUSR1, on_user_signal) != SIG_ERR);
+    two = open_one(SIGUSR1);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(handled, 0);
+    expect(two, SIGUSR1);
+    anysync_signals_close(two);
+    anysync_signals_close(one);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(handled, 1);
 }
 
 /* --- who is told ------------------------------------------------------------------------------ */
