@@ -17,6 +17,7 @@
  *      no command begins after the deadline         k7_no_command_begins_without_time
  *   K10 a file that cannot be written: why          k10_each_step_of_a_replacement_may_fail
  *       a close without memory                      k10_a_file_is_closed_without_a_job
+ *         or in a forked child                      k10_a_file_is_closed_in_a_forked_child
  */
 #include "fault.h"
 #include "jobs.h"
@@ -351,4 +352,28 @@ static void check_close(void)
 TEST(k10_a_file_is_closed_without_a_job)
 {
     in_worlds(PLAIN | IN_COROUTINES, check_close);
+}
+
+static int close_in_child(void *argument)
+{
+    const int *fd = argument;
+
+    CHECK_EQ(anysync_file_close(*fd), 0);
+    CHECK_EQ(fcntl(*fd, F_GETFD), -1);
+    return 0;
+}
+
+static void check_close_in_child(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct test_child child = test_child(close_in_child, &fd);
+
+    CHECK(child.exited && child.status == 0);
+    free(child.errors);
+    CHECK_EQ(anysync_file_close(fd), 0);
+}
+
+TEST(k10_a_file_is_closed_in_a_forked_child)
+{
+    in_worlds(PLAIN | IN_COROUTINES, check_close_in_child);
 }
