@@ -262,6 +262,8 @@ TEST(what_is_no_descriptor_leaks_nothing)
     }
     send_many(pair[0], pair[0], 1, 2); /* one, with two bytes */
     CHECK_EQ(anysync_receive_descriptor(pair[1], &got, ANYSYNC_FOREVER), -EPROTO);
+    send_many(pair[0], pair[0], 1, 0); /* one, with none */
+    CHECK_EQ(anysync_receive_descriptor(pair[1], &got, ANYSYNC_FOREVER), -EPROTO);
     CHECK_EQ(send(pair[0], "a", 1, 0), 1); /* none */
     CHECK_EQ(anysync_receive_descriptor(pair[1], &got, ANYSYNC_FOREVER), -EPROTO);
     CHECK_EQ(got, -2);

@@ -198,7 +198,7 @@ int anysync_receive_descriptor(int fd, int *ret_descriptor, anysync_time deadlin
     int count = take_descriptors(&message, &got);
     if (count == 0 && size == 0)
         return ANYSYNC_DONE;
-    if (count != 1 || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))) {
+    if (count != 1 || size != 1 || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))) {
         if (count > 0)
             close(got);
         return asi_call_fails(-EPROTO,
