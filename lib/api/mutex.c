@@ -223,7 +223,7 @@ static inline void place_out(struct place *place)
         hook_out(&place->hook, place->who.task);
 }
 
-static __attribute__((noinline)) int say_why(struct anysync_mutex *mutex, int error)
+static __attribute__((noinline)) int say_why(const struct anysync_mutex *mutex, int error)
 {
     switch (error) {
     case 0:
@@ -409,6 +409,11 @@ int asi_mutex_lock_again(struct anysync_mutex *mutex)
     if (status == 0)
         settle(mutex, &who);
     return say_why(mutex, status);
+}
+
+int asi_mutex_check(const struct anysync_mutex *mutex)
+{
+    return mutex->generation == asi_fork_generation ? 0 : say_why(mutex, -EOWNERDEAD);
 }
 
 bool asi_mutex_is_mine(struct anysync_mutex *mutex)
