@@ -12,6 +12,7 @@
  *   refusals                                       a_callback_is_refused
  *                                                  without_memory_there_is_none
  *                                                  a_forked_child_is_refused
+ *                                                  a_mutex_of_the_parent_is_refused
  *   no signal is lost, none is for nothing         stress_a_queue_by_two_conditions
  *     nor between the unlock and the wait          stress_two_take_turns
  */
@@ -243,6 +244,28 @@ TEST(a_forked_child_is_refused)
     CHECK_EQ(child.status, 0);
     free(child.errors);
     drop_both();
+}
+
+/* Which it holds, as the thread that forked did; the condition is its own. */
+static int wait_with_parents_mutex(void *argument)
+{
+    (void)argument;
+    CHECK_EQ(anysync_condition_new(&condition), 0);
+    CHECK_EQ(anysync_condition_wait(condition, mutex, anysync_in_ms(1)), -EOWNERDEAD);
+    drop_both();
+    return 0;
+}
+
+TEST(a_mutex_of_the_parent_is_refused)
+{
+    CHECK_EQ(anysync_mutex_new(&mutex), 0);
+    CHECK_EQ(anysync_mutex_lock(mutex, ANYSYNC_FOREVER), 0);
+    struct test_child child = test_child(wait_with_parents_mutex, NULL);
+    CHECK(child.exited);
+    CHECK_EQ(child.status, 0);
+    free(child.errors);
+    anysync_mutex_unlock(mutex);
+    anysync_mutex_unref(mutex);
 }
 
 /* --- a queue ---------------------------------------------------------------------------------- */

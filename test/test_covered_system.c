@@ -8,6 +8,8 @@
  *   K7 a program that cannot be started: why        k7_each_step_of_a_start_may_fail
  *                                                   k7_streams_that_cannot_be_had
  *      a wait that has no thread: try again         k7_a_wait_without_a_thread_is_tried_again
+ *        also if that turns out later               k7_a_wait_that_is_left_without_a_thread
+ *      no zombie stays then, either                 k7_a_dropped_child_is_left_without_a_thread
  *      a command that fails half-way is killed      k7_each_step_of_a_command_may_fail
  *      a command without memory is killed           k7_much_output_without_memory
  *      a command that nobody is left to wait for    k7_a_command_that_is_reaped_elsewhere
@@ -15,8 +17,10 @@
  *      no command begins after the deadline         k7_no_command_begins_without_time
  *   K10 a file that cannot be written: why          k10_each_step_of_a_replacement_may_fail
  *       a close without memory                      k10_a_file_is_closed_without_a_job
+ *         or in a forked child                      k10_a_file_is_closed_in_a_forked_child
  */
 #include "fault.h"
+#include "jobs.h"
 #include "system_calls.h"
 #include "worlds.h"
 
@@ -115,6 +119,93 @@ TEST(k7_a_wait_without_a_thread_is_tried_again)
 {
     check_wait_without_thread(); /* the first one: no thread is there yet */
     ;
+}
+
+/* The only thread of the pool: jobs stand behind it, until it waits and no other can be had. */
+struct only {
+    atomic_bool begun, go_on;
+    struct anysync_future *gate, *job;
+};
+
+ANYSYNC_BLOCKING(void, be_the_only_one, (struct only *, only))
+{
+    atomic_store(&only->begun, true);
+    hold_until(&only->go_on);
+    pass_gate(only->gate);
+    return 0;
+}
+
+static struct anysync_process *start_cat(struct only *only, int *ret_input)
+{
+    char *arguments[] = {"cat", NULL};
+    const struct anysync_process_options options = {.input.kind = ANYSYNC_STDIO_PIPE};
+    struct anysync_process *process = NULL;
+    be_the_only_one_future job;
+
+    fault_fail("pidfd", 1, true);
+    CHECK_EQ(anysync_process_new("cat", arguments, &options, &process), 0);
+    *ret_input = anysync_process_take_pipe(process, 0);
+    only->gate = new_gate();
+    CHECK_EQ(be_the_only_one_start(&job, only), 0);
+    only->job = job.future;
+    hold_until(&only->begun);
+    fault_fail("thread", 1, true);
+    return process;
+}
+
+/* What stands behind it has no thread from now on. */
+static void leave_alone(struct only *only)
+{
+    int before = fault_failed("thread");
+
+    CHECK_GE(before, 1);
+    atomic_store(&only->go_on, true);
+    while (fault_failed("thread") == before)
+        nap();
+}
+
+static void end_only(struct only *only)
+{
+    open_gate(only->gate);
+    pass_gate(only->job);
+    anysync_future_unref(only->gate);
+    anysync_future_unref(only->job);
+    fault_clear();
+}
+
+TEST(k7_a_wait_that_is_left_without_a_thread)
+{
+    struct only only = {.job = NULL};
+    struct anysync_ending ending;
+    int input;
+    struct anysync_process *process = start_cat(&only, &input);
+
+    CHECK_EQ(anysync_process_wait(process, anysync_in_us(100), &ending), -ETIMEDOUT);
+    leave_alone(&only);
+    CHECK_EQ(anysync_process_wait(process, ANYSYNC_FOREVER, &ending), -EAGAIN);
+    end_only(&only);
+    CHECK_EQ(anysync_process_wait(process, anysync_in_us(100), &ending), -ETIMEDOUT);
+    close(input);
+    CHECK_EQ(anysync_process_wait(process, ANYSYNC_FOREVER, &ending), 0);
+    CHECK_EQ(ending.status, 0);
+    anysync_process_unref(process);
+}
+
+TEST(k7_a_dropped_child_is_left_without_a_thread)
+{
+    struct only only = {.job = NULL};
+    siginfo_t info;
+    int input;
+    struct anysync_process *process = start_cat(&only, &input);
+    int number = anysync_process_id(process);
+
+    anysync_process_unref(process);
+    leave_alone(&only);
+    end_only(&only);
+    close(input);
+    CHECK_EQ(waitid(P_PID, (id_t)number, &info, WEXITED | WNOWAIT), 0);
+    CHECK_EQ(start_program(), 0); /* a later start reaps it */
+    CHECK_EQ(kill(number, 0), -1);
 }
 
 /* --- commands --------------------------------------------------------------------------------- */
@@ -261,4 +352,28 @@ static void check_close(void)
 TEST(k10_a_file_is_closed_without_a_job)
 {
     in_worlds(PLAIN | IN_COROUTINES, check_close);
+}
+
+static int close_in_child(void *argument)
+{
+    const int *fd = argument;
+
+    CHECK_EQ(anysync_file_close(*fd), 0);
+    CHECK_EQ(fcntl(*fd, F_GETFD), -1);
+    return 0;
+}
+
+static void check_close_in_child(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct test_child child = test_child(close_in_child, &fd);
+
+    CHECK(child.exited && child.status == 0);
+    free(child.errors);
+    CHECK_EQ(anysync_file_close(fd), 0);
+}
+
+TEST(k10_a_file_is_closed_in_a_forked_child)
+{
+    in_worlds(PLAIN | IN_COROUTINES, check_close_in_child);
 }

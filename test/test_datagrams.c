@@ -9,6 +9,7 @@
  *   a long one is told, and lost                   a_datagram_that_is_too_long_is_told
  *   waits, deadlines, room                         a_receive_waits
  *                                                  each_call_ends_at_its_deadline
+ *     also for room in another socket              a_send_waits_for_room_in_another_socket
  *   a descriptor is sent                           a_descriptor_is_sent
  *     close-on-exec                                a_received_descriptor_is_private
  *   never leaked                                   what_is_no_descriptor_leaks_nothing
@@ -143,6 +144,49 @@ TEST(each_call_ends_at_its_deadline)
     in_every_world(check_deadlines);
 }
 
+static void bind_unix(const char *name, int *ret_fd, char address[ANYSYNC_ADDRESS_SIZE])
+{
+    snprintf(address, ANYSYNC_ADDRESS_SIZE, "unix:@anysync-%s-%d", name, (int)getpid());
+    CHECK_EQ(anysync_bind(address, ret_fd), 0);
+}
+
+ANYSYNC_COROUTINE(void, receive_late, (int, fd))
+{
+    char byte = 0;
+
+    CHECK_EQ(anysync_sleep(anysync_in_ms(1)), 0);
+    CHECK_EQ(anysync_receive_from(fd, &byte, 1, NULL, ANYSYNC_POLL), 1);
+    return 0;
+}
+
+/* The sender's own descriptor is ready all the time. */
+static void check_room(void)
+{
+    char from[ANYSYNC_ADDRESS_SIZE], to[ANYSYNC_ADDRESS_SIZE];
+    receive_late_future task;
+    int a = -1, b = -1, error;
+
+    bind_unix("from", &a, from);
+    bind_unix("to", &b, to);
+    while ((error = anysync_send_to(a, "a", 1, to, ANYSYNC_POLL)) == 0)
+        ;
+    CHECK_EQ(error, -ETIMEDOUT);
+    anysync_time deadline = anysync_in_ms(1);
+    CHECK_EQ(anysync_send_to(a, "a", 1, to, deadline), -ETIMEDOUT);
+    CHECK_GE(anysync_now(), deadline);
+    CHECK_EQ(receive_late_start(&task, b), 0); /* perhaps on this loop */
+    CHECK_EQ(anysync_send_to(a, "a", 1, to, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(receive_late_wait(&task, ANYSYNC_FOREVER), 0);
+    receive_late_drop(&task);
+    close(a);
+    close(b);
+}
+
+TEST(a_send_waits_for_room_in_another_socket)
+{
+    in_every_world(check_room);
+}
+
 /* --- descriptors ------------------------------------------------------------------------------ */
 
 static void check_sent(void)
@@ -217,6 +261,8 @@ TEST(what_is_no_descriptor_leaks_nothing)
         CHECK_EQ(test_fd_count(), fds);
     }
     send_many(pair[0], pair[0], 1, 2); /* one, with two bytes */
+    CHECK_EQ(anysync_receive_descriptor(pair[1], &got, ANYSYNC_FOREVER), -EPROTO);
+    send_many(pair[0], pair[0], 1, 0); /* one, with none */
     CHECK_EQ(anysync_receive_descriptor(pair[1], &got, ANYSYNC_FOREVER), -EPROTO);
     CHECK_EQ(send(pair[0], "a", 1, 0), 1); /* none */
     CHECK_EQ(anysync_receive_descriptor(pair[1], &got, ANYSYNC_FOREVER), -EPROTO);

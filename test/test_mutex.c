@@ -12,6 +12,7 @@
  *   the holder that locks again is told            a_holder_that_locks_again_is_told
  *   cycles are told                                test_mutex_deadlocks.c
  *   a holder that ended is told of                 a_holder_that_ended_is_told
+ *     who is abandoned in line never was one       a_mutex_does_not_stay_with_who_was_abandoned
  *   who unlocks has to hold it                     only_the_holder_unlocks
  *   a callback may poll                            a_callback_may_only_poll
  *   refusals                                       without_memory_there_is_none
@@ -252,6 +253,68 @@ static void check_lost(void)
 TEST(a_holder_that_ended_is_told)
 {
     in_worlds(PLAIN | WORKER | HERE, check_lost);
+}
+
+static void work_for(long us)
+{
+    anysync_time end = anysync_in_us(us);
+
+    while (anysync_now() < end)
+        ;
+}
+
+ANYSYNC_COROUTINE(void, locks_in_shield, (struct anysync_mutex *, mutex))
+{
+    struct anysync_scope shield;
+
+    anysync_shield_enter(&shield, ANYSYNC_FOREVER);
+    lock(mutex);
+    anysync_mutex_unlock(mutex); /* the loop did not look in time */
+    anysync_scope_exit(&shield, 0);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, yields)
+{
+    struct anysync_scope shield;
+
+    anysync_shield_enter(&shield, ANYSYNC_FOREVER);
+    for (int error = 0;; error = anysync_yield())
+        CHECK_EQ(error, 0);
+    return 0;
+}
+
+/* Hands the mutex to a task just before the loop leaves all that is left on it. */
+ANYSYNC_COROUTINE(void, unlocks_late, (struct anysync_mutex *, mutex))
+{
+    struct anysync_scope shield;
+    locks_in_shield_future waiter;
+    yields_future other;
+
+    anysync_shield_enter(&shield, ANYSYNC_FOREVER);
+    for (int i = 0; i < 20; i++) /* who is handed the mutex is behind them, and never runs */
+        CHECK_EQ(yields_start(&other), 0);
+    lock(mutex);
+    CHECK_EQ(locks_in_shield_start(&waiter, mutex), 0);
+    for (int i = 0; i < 60; i++) { /* past the deadline; and the loop learns to look often */
+        work_for(200);
+        CHECK_EQ(anysync_yield(), 0);
+    }
+    nanosleep(&(struct timespec){1, 100000000}, NULL); /* and past the grace time */
+    anysync_mutex_unlock(mutex);
+    for (int error = 0;; error = anysync_yield())
+        CHECK_EQ(error, 0);
+    return 0;
+}
+
+TEST(a_mutex_does_not_stay_with_who_was_abandoned)
+{
+    struct anysync_mutex *mutex = new_mutex();
+
+    CHECK_EQ(unlocks_late_run_here_until(mutex, anysync_in_ms(1)), -ETIMEDOUT);
+    CHECK_EQ(anysync_mutex_lock(mutex, anysync_in_ms(1)), 0);
+    anysync_mutex_unlock(mutex);
+    anysync_mutex_unref(mutex);
 }
 
 static int unlock_another(void *mutex)

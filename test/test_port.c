@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* RTLD_NEXT */
 /*
  * Ports, the way to other loops (include/anysync/port.h); contract J2, J3.
  *
@@ -6,6 +7,7 @@
  *   J3 readable when a future is done              j3_the_descriptor_tells_that_a_future_is_done
  *      one descriptor for many                     j3_one_descriptor_for_many
  *      a queue, in the order of completion         j3_next_gives_them_in_order
+ *        readable until all of it was taken        j3_the_descriptor_tells_of_what_came_meanwhile
  *        what was not taken goes with the port     j3_a_close_forgets_the_queue
  *      set in a signal handler                     j3_a_signal_handler_completes_one
  *   J2 called on the port's thread, later          j2_functions_are_called_by_the_dispatch
@@ -24,7 +26,9 @@
 #include "fault.h"
 #include "ports.h"
 
+#include <dlfcn.h>
 #include <signal.h>
+#include <unistd.h>
 
 /* --- futures ---------------------------------------------------------------------------------- */
 
@@ -113,6 +117,49 @@ TEST(j3_next_gives_them_in_order)
             anysync_future_unref(each[i]);
         }
     }
+    drop_port(port);
+}
+
+/* What is completed just before DRAINED is read. */
+static int drained = -1;
+static struct anysync_future *done_meanwhile[2];
+
+ssize_t read(int fd, void *bytes, size_t size)
+{
+    static __typeof__(&read) real;
+
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "read");
+    if (fd == drained) {
+        drained = -1;
+        set(done_meanwhile[0], 0);
+        set(done_meanwhile[1], 1);
+    }
+    return real(fd, bytes, size);
+}
+
+TEST(j3_the_descriptor_tells_of_what_came_meanwhile)
+{
+    struct anysync_port *port = new_port();
+    struct anysync_future *last = new_future();
+
+    for (int i = 0; i < 2; i++) {
+        done_meanwhile[i] = new_future();
+        CHECK_EQ(anysync_port_on_done(port, done_meanwhile[i], NULL, NULL), 0);
+    }
+    CHECK_EQ(anysync_port_on_done(port, last, NULL, NULL), 0);
+    drained = anysync_port_descriptor(port);
+    CHECK_EQ(anysync_port_next(port, NULL, NULL), 0);
+    CHECK(is_readable(port, 0));
+    CHECK_EQ(anysync_port_next(port, NULL, NULL), 0);
+    set(last, 2);
+    CHECK(is_readable(port, 0));
+    CHECK_EQ(anysync_port_next(port, NULL, NULL), 0);
+    CHECK_EQ(anysync_port_next(port, NULL, NULL), -EAGAIN);
+    CHECK(!is_readable(port, 0));
+    for (int i = 0; i < 2; i++)
+        anysync_future_unref(done_meanwhile[i]);
+    anysync_future_unref(last);
     drop_port(port);
 }
 

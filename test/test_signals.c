@@ -4,10 +4,12 @@
  *
  * Promised                                       Tested by
  *   K8 a signal is told, with its sender         k8_a_signal_is_told_in_every_world
+ *                                                k8_a_timer_is_no_sender
  *      it need not come while somebody waits     (the same)
  *      threads of the program keep it unblocked  k8_a_signal_from_another_thread_ends_the_wait
  *      no handler unasked, restored at the end   k8_handlers_are_restored_at_the_last_close
  *                                                k8_a_handler_installed_meanwhile_stays
+ *                                                k8_an_open_replaces_what_was_installed_meanwhile
  *      nothing of what came before the open      k8_nothing_of_before_is_told
  *      every object, but one waiter of each      k8_each_object_is_told
  *                                                k8_one_of_those_who_wait_is_told
@@ -28,6 +30,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ThreadSanitizer runs a handler only when its thread next passes one of the C library's calls
@@ -111,6 +114,28 @@ TEST(k8_a_signal_is_told_in_every_world)
     in_worlds_with_signals(EVERYWHERE_AND_POOL, check_told);
 }
 
+TEST(k8_a_timer_is_no_sender)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    const struct itimerspec soon = {.it_value.tv_nsec = 1};
+    struct anysync_signals *signals = open_one(SIGUSR1);
+    struct anysync_signal got;
+    timer_t timers[2]; /* the first may have the number 0 */
+
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timers[i]), 0);
+        CHECK_EQ(timer_settime(timers[i], 0, &soon, NULL), 0);
+        CHECK_EQ(anysync_signal_wait(signals, ANYSYNC_FOREVER, &got), 0);
+        CHECK_EQ(got.code, SI_TIMER);
+        CHECK_EQ(got.process, 0);
+        CHECK_EQ(got.user, 0);
+        CHECK_EQ(got.value, 0);
+    }
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(timer_delete(timers[i]), 0);
+    anysync_signals_close(signals);
+}
+
 static void send_one(void *argument, int index)
 {
     (void)argument;
@@ -182,6 +207,21 @@ TEST(k8_a_handler_installed_meanwhile_stays)
     anysync_signals_close(signals);
     CHECK_EQ(sigaction(SIGUSR1, NULL, &now), 0);
     CHECK(now.sa_sigaction == on_told_signal);
+}
+
+TEST(k8_an_open_replaces_what_was_installed_meanwhile)
+{
+    struct anysync_signals *one = open_one(SIGUSR1), *two;
+
+    CHECK(signal(SIGUSR1, on_user_signal) != SIG_ERR);
+    two = open_one(SIGUSR1);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(handled, 0);
+    expect(two, SIGUSR1);
+    anysync_signals_close(two);
+    anysync_signals_close(one);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(handled, 1);
 }
 
 /* --- who is told ------------------------------------------------------------------------------ */

@@ -13,9 +13,10 @@
  *   only before that, so they never reach another process with that number.  Without a descriptor a
  *   job sleeps in waitid(), without reaping.
  *
- * DROP  The last reference passes the record on to a job that sleeps until the child has ended and
- *   reaps it: a thread each, but such children are few.  If there is no thread to be had, the
- *   record joins a list that each later start and drop looks through.
+ * DROP  With the last reference the record joins a list that each later start and drop looks
+ *   through, and so does a job that sleeps until the child has ended: a thread each, but such
+ *   children are few.  If no thread is to be had, which may turn out only while the job is in its
+ *   pool's queue, it is one of the others that reaps the child.
  */
 #include <anysync/process.h>
 
@@ -238,9 +239,8 @@ int anysync_process_start(const char *path, char *const *arguments, int *ret_pid
 
 /* --- the end of a child ----------------------------------------------------------------------- */
 
-/* Reap PROCESS's child if it has ended; with OPTIONS 0, when it has.  Returns whether it is over.
- */
-static bool reap(struct anysync_process *process, int options)
+/* Reap PROCESS's child if it has ended.  Returns whether it is over. */
+static bool reap(struct anysync_process *process)
 {
     siginfo_t info = {.si_pid = 0};
     int error = -1;
@@ -248,9 +248,9 @@ static bool reap(struct anysync_process *process, int options)
     do {
         errno = EINVAL;
         if (process->pidfd >= 0)
-            error = waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &info, WEXITED | options);
+            error = waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG);
         if (error && errno == EINVAL) /* no descriptor, or Linux 5.3 */
-            error = waitid(P_PID, (id_t)process->pid, &info, WEXITED | options);
+            error = waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG);
     } while (error && errno == EINTR);
     if (!error && info.si_pid == 0)
         return false;
@@ -267,7 +267,7 @@ static bool reap(struct anysync_process *process, int options)
 static int look(struct anysync_process *process, struct anysync_ending *ret_ending)
 {
     asi_lock_take(&process->lock);
-    bool over = process->over || reap(process, WNOHANG);
+    bool over = process->over || reap(process);
     bool lost = process->lost;
     if (over && !lost && ret_ending)
         *ret_ending = process->ending;
@@ -309,20 +309,8 @@ static int watch_body(void *argument, void *ret_result)
     return 0;
 }
 
-static int bury_body(void *argument, void *ret_result)
-{
-    struct anysync_process **process = argument;
-
-    (void)ret_result;
-    reap(*process, 0);
-    free_process(*process);
-    return 0;
-}
-
 static const struct anysync_function watch_function = {
         "watch_child", __FILE__, __LINE__, watch_body, sizeof(pid_t), 0, 0, ANYSYNC_KIND_BLOCKING};
-static const struct anysync_function bury_function = {"reap_child", __FILE__, __LINE__, bury_body,
-        sizeof(struct anysync_process *), 0, 0, ANYSYNC_KIND_BLOCKING};
 
 /* A reference to the job that waits for PROCESS's child. */
 static int get_watch(struct anysync_process *process, struct anysync_future **ret_watch)
@@ -348,6 +336,21 @@ static int get_watch(struct anysync_process *process, struct anysync_future **re
     }
     *ret_watch = watch;
     return 0;
+}
+
+/* WATCH, a job that waits for PROCESS's child, is done.  One that got no thread after all is not
+ * waited for again. */
+static void look_at_watch(struct anysync_process *process, struct anysync_future *watch)
+{
+    if (anysync_future_result(watch, NULL) == 0)
+        return;
+    asi_lock_take(&process->lock);
+    bool is_its = process->watch == watch;
+    if (is_its)
+        process->watch = NULL;
+    asi_lock_give(&process->lock);
+    if (is_its)
+        anysync_future_unref(watch);
 }
 
 /* --- orphans ---------------------------------------------------------------------------------- */
@@ -386,7 +389,7 @@ static void sweep(void)
     lock_orphans();
     for (struct anysync_process **at = &orphans; *at;) {
         struct anysync_process *process = *at;
-        if (process->generation == asi_fork_generation && !reap(process, WNOHANG)) {
+        if (process->generation == asi_fork_generation && !reap(process)) {
             at = &process->orphan;
             continue;
         }
@@ -396,20 +399,32 @@ static void sweep(void)
     asi_lock_give(&orphans_lock);
 }
 
+static int bury_body(void *argument, void *ret_result)
+{
+    (void)watch_body(argument, ret_result);
+    sweep();
+    return 0;
+}
+
+static const struct anysync_function bury_function = {
+        "reap_child", __FILE__, __LINE__, bury_body, sizeof(pid_t), 0, 0, ANYSYNC_KIND_BLOCKING};
+
 /* PROCESS (consumed) has no references, and its child lives. */
 static void drop(struct anysync_process *process)
 {
+    pid_t pid = process->pid;
+
     for (int i = 0; i < 3; i++) { /* a child that reads or writes has to know */
         if (process->pipes[i] >= 0)
             close(process->pipes[i]);
         process->pipes[i] = -1;
     }
-    if (start_job(&bury_function, &process, NULL) == 0)
-        return;
+    process->watch = anysync_future_unref(process->watch); /* not in the lock: it may be reported */
     lock_orphans();
     process->orphan = orphans;
     orphans = process;
     asi_lock_give(&orphans_lock);
+    (void)start_job(&bury_function, &pid, NULL); /* without a job: see DROP */
 }
 
 /* --- the public calls ------------------------------------------------------------------------- */
@@ -459,7 +474,7 @@ struct anysync_process *anysync_process_unref(struct anysync_process *process)
         free_process(process);
         return NULL;
     }
-    if (process->over || reap(process, WNOHANG))
+    if (process->over || reap(process))
         free_process(process);
     else
         drop(process);
@@ -506,6 +521,8 @@ static int wait_for_news(struct anysync_process *process, anysync_time deadline,
     if (error)
         return error;
     error = anysync_future_wait(watch, deadline);
+    if (!error)
+        look_at_watch(process, watch);
     anysync_future_unref(watch);
     return error;
 }

@@ -42,8 +42,11 @@ int anysync_condition_wait(
 
     if (!asi_line_is_ours(line))
         return asi_line_say(line, -EOWNERDEAD);
+    int error = asi_mutex_check(mutex);
+    if (error)
+        return error;
     ASI_ASSERT(asi_mutex_is_mine(mutex), "who waits for a condition has to hold the mutex");
-    int error = asi_turn_may_wait(deadline);
+    error = asi_turn_may_wait(deadline);
     if (error)
         return asi_line_say(line, error);
     asi_turn_init(&turn);

@@ -45,6 +45,15 @@ static int after_failure(int fd, unsigned events, anysync_time deadline)
     return ready < 0 ? ready : 0;
 }
 
+/* Whether what was just tried failed as the queue of the Unix socket that MESSAGE names is full: FD
+ * itself, which is not connected to it, is ready all the same. */
+static bool other_is_full(const struct msghdr *message)
+{
+    const struct sockaddr *to = message->msg_name;
+
+    return (errno == EAGAIN || errno == EWOULDBLOCK) && to && to->sa_family == AF_UNIX;
+}
+
 /* Returns how many bytes were sent, or an error without sentence of its own. */
 static ssize_t send_message(int fd, const struct msghdr *message, anysync_time deadline)
 {
@@ -52,7 +61,10 @@ static ssize_t send_message(int fd, const struct msghdr *message, anysync_time d
         ssize_t count = sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (count >= 0)
             return count;
+        bool pauses = other_is_full(message);
         int error = after_failure(fd, ANYSYNC_WRITABLE, deadline);
+        if (!error && pauses)
+            error = asi_io_pause(deadline);
         if (error)
             return error;
     }
@@ -186,7 +198,7 @@ int anysync_receive_descriptor(int fd, int *ret_descriptor, anysync_time deadlin
     int count = take_descriptors(&message, &got);
     if (count == 0 && size == 0)
         return ANYSYNC_DONE;
-    if (count != 1 || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))) {
+    if (count != 1 || size != 1 || (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))) {
         if (count > 0)
             close(got);
         return asi_call_fails(-EPROTO,

@@ -203,7 +203,8 @@ int anysync_file_close(int fd)
     }
     anysync_shield_enter(&shield, ANYSYNC_FOREVER);
     error = perform(&close_function, &at, NULL, false, NULL, ANYSYNC_FOREVER);
-    if (error == -EAGAIN || error == -ENOMEM) /* no job was to be had */
+    /* No job was to be had; or this is a child that the task has forked. */
+    if (error == -EAGAIN || error == -ENOMEM || error == -EOWNERDEAD)
         error = close_body(&at, NULL);
     anysync_scope_exit(&shield, 0);
     return error ? refuse(error, "closing", text) : 0;

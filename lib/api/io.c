@@ -20,13 +20,15 @@
 #include "sched/wait.h"
 #include "thread/fork.h"
 
+#include <anysync/task.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <unistd.h>
 
-enum { LONGEST_POLL_MS = 1000 * 60 * 60 };
+enum { LONGEST_POLL_MS = 1000 * 60 * 60, PAUSE_MS = 10 };
 
 struct readiness {
     struct anysync_task *task;
@@ -63,6 +65,15 @@ void asi_io_forget(int fd)
 
     if (watches)
         asi_watches_forget(watches, fd);
+}
+
+int asi_io_pause(anysync_time deadline)
+{
+    anysync_time end = anysync_in_ms(PAUSE_MS);
+
+    if (deadline <= anysync_now())
+        return -ETIMEDOUT;
+    return anysync_sleep(deadline < end ? deadline : end);
 }
 
 /* In a task: suspend until FD is ready. */

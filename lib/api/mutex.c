@@ -9,7 +9,9 @@
  * WHO  A task or a job is known by its record, all else by the number of its thread.
  *
  * THE END OF A HOLDER  is seen by a hook: a task or job that holds a mutex has one, which it put in
- *   itself and takes out when it unlocks.  If it ends before, nobody gets the mutex any more.
+ *   itself and takes out when it unlocks.  If it ends before, nobody gets the mutex any more.  In
+ *   line it has another one: who was handed the mutex, and is abandoned before it runs again, never
+ *   came to what the mutex guards, so the next in line has it.
  *
  * WAIT-FOR GRAPH  Who waits for a mutex waits for its holder (sched/graph.h).  There are two ways:
  *   - Light: the mutex belongs to one loop (its lock has that owner), holder and waiter are tasks
@@ -59,6 +61,8 @@ struct place {
     struct asi_turn turn;
     struct who who;
     bool granted; /* [lock, and the graph's] */
+    struct anysync_mutex *mutex;
+    struct asi_task_hook hook; /* of who.task, of its thread alone, while it waits */
 };
 
 static struct who who_calls(void)
@@ -98,13 +102,13 @@ static inline void hook_in(struct anysync_mutex *mutex, struct anysync_task *tas
     asi_task_hook_in(task, &mutex->hook);
 }
 
-static inline void hook_out(struct anysync_mutex *mutex, struct anysync_task *task)
+static inline void hook_out(struct asi_task_hook *hook, struct anysync_task *task)
 {
     struct asi_task_hook **at = &task->hook;
 
-    while (*at != &mutex->hook)
+    while (*at != hook)
         at = &(*at)->next;
-    *at = mutex->hook.next;
+    *at = hook->next;
     task->hooked = task->hook;
 }
 
@@ -170,9 +174,56 @@ static inline __attribute__((always_inline)) struct asi_turn *pass_on(
     return turn;
 }
 
+/* [lock] Whoever has it does not any more; the lock, taken by its OWNER or not, is given back. */
+static inline __attribute__((always_inline)) void let_go(struct anysync_mutex *mutex, bool owner)
+{
+    struct anysync_future *former;
+
+    bool watched = !owner && !asi_list_is_empty(&mutex->line);
+    if (watched)
+        asi_graph_begin_change();
+    struct asi_turn *turn = pass_on(mutex, owner, &former);
+    if (watched)
+        asi_graph_end_change();
+    asi_owned_give(&mutex->lock, owner);
+    anysync_future_unref(former);
+    if (turn)
+        asi_turn_deliver(turn);
+}
+
 /* --- locking ---------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) int say_why(struct anysync_mutex *mutex, int error)
+/* Its task is abandoned in line, or was handed the mutex and has not come to know. */
+static void leave_abandoned(struct asi_task_hook *hook, struct anysync_task *task)
+{
+    struct place *place = asi_container_of(hook, struct place, hook);
+    struct anysync_mutex *mutex = place->mutex;
+    bool owner = asi_owned_take(&mutex->lock);
+
+    (void)task;
+    if (place->turn.waits)
+        asi_turn_take(&place->turn, -ECANCELED);
+    if (place->granted)
+        let_go(mutex, owner);
+    else
+        asi_owned_give(&mutex->lock, owner);
+}
+
+static inline void place_in(struct place *place)
+{
+    place->hook.ending = leave_abandoned;
+    place->hook.ended = NULL;
+    if (place->who.task)
+        asi_task_hook_in(place->who.task, &place->hook);
+}
+
+static inline void place_out(struct place *place)
+{
+    if (place->who.task)
+        hook_out(&place->hook, place->who.task);
+}
+
+static __attribute__((noinline)) int say_why(const struct anysync_mutex *mutex, int error)
 {
     switch (error) {
     case 0:
@@ -269,6 +320,7 @@ static void join(
     asi_turn_init(&place->turn);
     place->who = *who;
     place->granted = false;
+    place->mutex = mutex;
     if (owner && place->turn.task) {
         mutex->home = here;
         mutex->light.target = mutex->who.task;
@@ -309,8 +361,11 @@ static __attribute__((noinline)) int lock_slowly(struct anysync_mutex *mutex, an
         if (status)
             return say_why(mutex, status);
         status = attempt(mutex, &who, &place);
-        if (status == -EAGAIN)
+        if (status == -EAGAIN) {
+            place_in(&place);
             status = wait_in_line(mutex, &place, deadline);
+            place_out(&place);
+        }
     }
     if (status == 0)
         settle(mutex, &who);
@@ -342,16 +397,23 @@ int asi_mutex_lock_again(struct anysync_mutex *mutex)
     int status = attempt(mutex, &who, &place);
 
     if (status == -EAGAIN) {
+        place_in(&place);
         if (place.turn.task)
             (void)asi_turn_sleep(&place.turn, ANYSYNC_FOREVER, false);
         else
             while (asi_party_wait(&place.turn.party, 0, ANYSYNC_FOREVER, false) != 0)
                 ;
+        place_out(&place);
         status = place.turn.status;
     }
     if (status == 0)
         settle(mutex, &who);
     return say_why(mutex, status);
+}
+
+int asi_mutex_check(const struct anysync_mutex *mutex)
+{
+    return mutex->generation == asi_fork_generation ? 0 : say_why(mutex, -EOWNERDEAD);
 }
 
 bool asi_mutex_is_mine(struct anysync_mutex *mutex)
@@ -369,7 +431,6 @@ bool asi_mutex_is_mine(struct anysync_mutex *mutex)
 void anysync_mutex_unlock(struct anysync_mutex *mutex)
 {
     struct who who = who_calls();
-    struct anysync_future *former;
 
     if (ASI_UNLIKELY(mutex->generation != asi_fork_generation))
         return;
@@ -377,17 +438,8 @@ void anysync_mutex_unlock(struct anysync_mutex *mutex)
     ASI_ASSERT(mutex->held && is_same(&mutex->who, &who),
             "who unlocks a mutex has to hold it: the task, job or thread that locked it");
     if (who.task)
-        hook_out(mutex, who.task);
-    bool watched = !owner && !asi_list_is_empty(&mutex->line);
-    if (watched)
-        asi_graph_begin_change();
-    struct asi_turn *turn = pass_on(mutex, owner, &former);
-    if (watched)
-        asi_graph_end_change();
-    asi_owned_give(&mutex->lock, owner);
-    anysync_future_unref(former);
-    if (turn)
-        asi_turn_deliver(turn);
+        hook_out(&mutex->hook, who.task);
+    let_go(mutex, owner);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

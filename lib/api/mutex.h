@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 
+/* 0, or -EOWNERDEAD, noted: MUTEX is not of this process. */
+int asi_mutex_check(const struct anysync_mutex *mutex);
+
 /* Whether the caller holds MUTEX. */
 bool asi_mutex_is_mine(struct anysync_mutex *mutex);
 

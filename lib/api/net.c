@@ -31,8 +31,6 @@
 
 _Static_assert(ASI_ADDRESS_TEXT <= ANYSYNC_ADDRESS_SIZE, "an address is longer than its room");
 
-enum { PAUSE_MS = 10 };
-
 static int fail(int error, const char *call, const char *address)
 {
     return asi_call_fails(error, "%s(\"%.150s\"): %s", call, address, anysync_error_text(error));
@@ -137,21 +135,6 @@ int anysync_bind(const char *address, int *ret_fd)
     return open_bound("anysync_bind", address, SOCK_DGRAM, 0, ret_fd);
 }
 
-static anysync_time sooner(anysync_time deadline, anysync_time other)
-{
-    return deadline < other ? deadline : other;
-}
-
-/* Wait a moment for what the system does not tell of. */
-static int pause_until(anysync_time deadline)
-{
-    anysync_time now = anysync_now();
-
-    if (deadline <= now)
-        return -ETIMEDOUT;
-    return anysync_sleep(sooner(deadline, anysync_in_ms(PAUSE_MS)));
-}
-
 int anysync_dial(const char *text, int *ret_fd, anysync_time deadline)
 {
     struct asi_address address;
@@ -165,7 +148,7 @@ int anysync_dial(const char *text, int *ret_fd, anysync_time deadline)
     do { /* -EAGAIN: the backlog of a Unix socket is full, and it cannot be waited for */
         error = anysync_connect(fd, asi_address_pointer(&address), address.size, deadline);
     } while (error == -EAGAIN && address.storage.ss_family == AF_UNIX &&
-             (error = pause_until(deadline)) == 0);
+             (error = asi_io_pause(deadline)) == 0);
     if (error) {
         close_socket(fd);
         return fail(error, "anysync_dial", text);
@@ -327,7 +310,7 @@ static int accept_all(struct server *server, anysync_time deadline)
         if (!error)
             error = accept_one(server, &pause, deadline);
         if (!error && pause)
-            error = pause_until(deadline);
+            error = asi_io_pause(deadline);
         if (error == -ETIMEDOUT)
             return asi_call_fails(error, "anysync_serve() on descriptor %d: %s", server->fd,
                     anysync_error_text(error));

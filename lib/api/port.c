@@ -187,6 +187,7 @@ static struct asi_letter *take(struct anysync_port *port)
             asi_doorbell_drain(&port->bell);
             if (asi_mailbox_park(&port->mailbox))
                 return NULL;
+            asi_doorbell_ring(&port->bell); /* next does not take all of what came in between */
         }
     }
 }

@@ -57,7 +57,8 @@ static void call_hooks(struct anysync_task *task)
     task->hooked = false;
     while (hook) {
         struct asi_task_hook *next = hook->next; /* the hook may go with what it does */
-        hook->ended(hook, task);
+        if (hook->ended)
+            hook->ended(hook, task);
         hook = next;
     }
 }
@@ -171,6 +172,15 @@ void asi_task_complete(struct anysync_task *task, int status, struct asi_error *
         asi_future_complete_and_unref(&task->future, status, error);
 }
 
+/* TASK is abandoned: let the objects know that it waits for, before others can see it. */
+static void leave_waits(struct anysync_task *task)
+{
+    for (struct asi_task_hook *each = task->hooked ? task->hook : NULL; each; each = each->next) {
+        if (!each->ended)
+            each->ending(each, task);
+    }
+}
+
 void asi_task_abandon(struct anysync_task *task)
 {
     struct asi_scheduler *scheduler = task->scheduler;
@@ -181,6 +191,7 @@ void asi_task_abandon(struct anysync_task *task)
     asi_error_unref(task->future.error);
     if (task->scoped)
         asi_scope_leave_all(task);
+    leave_waits(task);
     asi_counter_add(&scheduler->ended, 1);
     asi_future_complete(&task->future, -ECANCELED,
             asi_error_new(-ECANCELED, ANYSYNC_ORIGIN_TASK,

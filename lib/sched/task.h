@@ -139,7 +139,8 @@ struct asi_task_hook {
     struct asi_task_hook *next;
     /* before others can see that it is done; may be NULL */
     void (*ending)(struct asi_task_hook *hook, struct anysync_task *task);
-    /* after that */
+    /* after that; NULL: a wait's, which is out before the task ends.  Its `ending` is called if the
+     * task is abandoned in that wait. */
     void (*ended)(struct asi_task_hook *hook, struct anysync_task *task);
 };
 

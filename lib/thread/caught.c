@@ -5,8 +5,8 @@
  *
  *   free --open--> wanted --close--> closed --give--> free
  *
- * Per signal it is counted how many places want it: the first has the handler installed, the last
- * has it restored.
+ * Per signal it is counted how many places want it: each has the handler installed, if it is not,
+ * and the last has restored what was there.
  */
 #include "thread/caught.h"
 
@@ -53,7 +53,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     struct asi_caught record = {.number = number, .code = info->si_code};
 
     (void)context;
-    if (info->si_code <= 0 || number == SIGCHLD) { /* by a process */
+    /* By a process.  (A timer has its own number in that place.) */
+    if (info->si_code != SI_TIMER && (info->si_code <= 0 || number == SIGCHLD)) {
         record.process = (int32_t)info->si_pid;
         record.user = (int32_t)info->si_uid;
     }
@@ -70,19 +71,25 @@ static void on_signal(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
-/* [lock] */
+static bool is_ours(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_signal;
+}
+
+/* [lock] Also when there are users: somebody may have put another one in its place. */
 static int install(int number)
 {
     struct sigaction action = {
             .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+    struct sigaction before;
 
-    if (signals[number].users++ > 0)
-        return 0;
     sigfillset(&action.sa_mask);
-    if (sigaction(number, &action, &signals[number].restore) == 0)
-        return 0;
-    signals[number].users--;
-    return -errno;
+    if (sigaction(number, &action, &before) != 0)
+        return -errno;
+    if (!is_ours(&before))
+        signals[number].restore = before;
+    signals[number].users++;
+    return 0;
 }
 
 /* [lock] Unless somebody has put another one in its place. */
@@ -90,8 +97,7 @@ static void restore(int number)
 {
     struct sigaction now;
 
-    if (sigaction(number, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
-            now.sa_sigaction == on_signal)
+    if (sigaction(number, NULL, &now) == 0 && is_ours(&now))
         (void)sigaction(number, &signals[number].restore, NULL);
 }
 
