@@ -11,6 +11,7 @@
  * Promised                                            Tested by
  *   results and failures come back, in every world     jobs_are_done_elsewhere_...
  *   a killed worker's jobs are done by another         the_jobs_of_a_killed_worker_...
+ *     also behind many that are worked on              a_left_job_is_found_behind_many_...
  *   a worker keeps what it works on                   a_worker_renews_...
  *   Redis may be killed and started again              redis_is_killed_...
  *   a second completion is noticed                     a_worker_that_stood_still_...
@@ -189,6 +190,45 @@ TEST(the_jobs_of_a_killed_worker_are_done_by_another_and_say_so)
     }
     check_nothing_twice();
     end_worker(second);
+    end();
+}
+
+/* Somebody has read jobs, as a worker does, and works on them from now on. */
+static void read_as(const char *name, int count)
+{
+    redisReply *reply = NULL;
+
+    CHECK_EQ(redis_command(redis, &reply, SOON,
+                     "XREADGROUP GROUP workers %s COUNT %d STREAMS jobs >", name, count),
+            0);
+    CHECK_EQ(reply->element[0]->element[1]->elements, count);
+    freeReplyObject(reply);
+}
+
+TEST(a_left_job_is_found_behind_many_that_are_worked_on)
+{
+    enum { WORKED_ON = 200 }; /* more than Redis looks at for a worker's 16 slots */
+    redisReply *reply = NULL;
+    struct job_result result;
+
+    begin(false);
+    CHECK_EQ(redis_command(redis, NULL, SOON, "XGROUP CREATE jobs workers 0 MKSTREAM"), 0);
+    for (int i = 0; i < WORKED_ON; i++)
+        anysync_future_unref(submit_square(i));
+    struct anysync_future *left = submit_square(7);
+    read_as("busy", WORKED_ON);
+    read_as("gone", 1);
+    CHECK_EQ(redis_command(redis, &reply, SOON, "XPENDING jobs workers - + 1 gone"), 0);
+    CHECK_EQ(redis_command(redis, NULL, SOON, "XCLAIM jobs workers gone 0 %s IDLE 900000 JUSTID",
+                     reply->element[0]->element[0]->str),
+            0);
+    freeReplyObject(reply);
+    pid_t worker = start_worker("one", "600000");
+    CHECK_EQ(anysync_wait(left, &result, SOON), 0);
+    CHECK_EQ(atoi(result.text), 49);
+    CHECK_EQ(result.deliveries, 2);
+    anysync_future_unref(left);
+    end_worker(worker);
     end();
 }
 
