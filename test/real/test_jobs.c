@@ -13,6 +13,7 @@
  *   a killed worker's jobs are done by another         the_jobs_of_a_killed_worker_...
  *     also behind many that are worked on              a_left_job_is_found_behind_many_...
  *   a worker keeps what it works on                   a_worker_renews_...
+ *     and does not count as one more that had it       a_worker_that_stood_still_alone_...
  *   Redis may be killed and started again              redis_is_killed_...
  *   a second completion is noticed                     a_worker_that_stood_still_...
  *   workers that are killed by a job again and again   a_job_that_no_worker_survives_...
@@ -285,6 +286,45 @@ TEST(a_worker_that_stood_still_is_noticed_when_it_ends_its_job_too)
     CHECK_STR(second.id, result.id);
     end_worker(one);
     end_worker(two);
+    end();
+}
+
+/* Of the only job that somebody has: how long nothing was heard of it, how often it was given. */
+static void look_at_job(long long *ret_idle_ms, long long *ret_deliveries)
+{
+    redisReply *reply = NULL;
+
+    CHECK_EQ(redis_command(redis, &reply, SOON, "XPENDING jobs workers - + 1"), 0);
+    CHECK_EQ(reply->elements, 1);
+    *ret_idle_ms = reply->element[0]->element[2]->integer;
+    *ret_deliveries = reply->element[0]->element[3]->integer;
+    freeReplyObject(reply);
+    CHECK_EQ(anysync_sleep(anysync_in_ms(1)), 0);
+}
+
+TEST(a_worker_that_stood_still_alone_goes_on_as_if_nothing_were)
+{
+    enum { CLAIM_MS = 100 };
+    long long idle = 0, deliveries = 0;
+    int status;
+
+    begin(false);
+    pid_t worker = start_worker("one", "100");
+    struct anysync_future *future = submit("wait", "gate");
+    wait_until_has("one", 1);
+    for (int i = 0; i < 6; i++) {
+        CHECK_EQ(kill(worker, SIGSTOP), 0);
+        CHECK_EQ(waitpid(worker, &status, WUNTRACED), worker);
+        while (idle <= 2 * CLAIM_MS)
+            look_at_job(&idle, &deliveries);
+        CHECK_EQ(kill(worker, SIGCONT), 0);
+        while (idle > CLAIM_MS)
+            look_at_job(&idle, &deliveries);
+    }
+    CHECK_EQ(deliveries, 1);
+    push("gate", 1);
+    CHECK_EQ(result_of(future).deliveries, 1);
+    end_worker(worker);
     end();
 }
 

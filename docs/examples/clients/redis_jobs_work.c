@@ -234,15 +234,21 @@ static size_t take_slots(struct worker *worker, size_t most)
     return slots;
 }
 
-/* Redis looks at ten jobs for each slot, and says where to go on: behind many that others work on
+static int renew_all(struct worker *worker);
+
+/* What runs here is renewed first: after standing still we would claim it from ourselves, which
+ * counts as one more worker that did not finish it.
+ * Redis looks at ten jobs for each slot, and says where to go on: behind many that others work on
  * may be one that was left.  RET_MORE: it has not seen all, or there were some. */
 static int claim(struct worker *worker, struct redis *redis, size_t slots, bool *ret_more)
 {
     redisReply *reply = NULL;
-    int error = redis_command(redis, &reply, anysync_in_seconds(5),
-            "XAUTOCLAIM %s workers %s %lld %s COUNT %d", worker->queue, worker->name,
-            (long long)(worker->claim_ns / 1000000), worker->looked, (int)slots);
+    int error = renew_all(worker);
 
+    if (!error)
+        error = redis_command(redis, &reply, anysync_in_seconds(5),
+                "XAUTOCLAIM %s workers %s %lld %s COUNT %d", worker->queue, worker->name,
+                (long long)(worker->claim_ns / 1000000), worker->looked, (int)slots);
     if (error) {
         anysync_semaphore_post(worker->slots, slots);
         return error;
