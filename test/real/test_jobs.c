@@ -18,6 +18,7 @@
  *   a second completion is noticed                     a_worker_that_stood_still_...
  *   workers that are killed by a job again and again   a_job_that_no_worker_survives_...
  *   ends                                               close_..., without_redis_...
+ *     while its executor drains                       a_shutdown_that_drains_waits_for_the_close
  */
 #include "futures.h"
 #include "redis_jobs.h"
@@ -398,6 +399,34 @@ TEST(close_fails_what_is_not_done)
     CHECK_EQ(anysync_wait(future, &result, ANYSYNC_FOREVER), -EPIPE);
     CHECK_CONTAINS(anysync_last_error()->message, "its queue was closed");
     anysync_future_unref(future);
+}
+
+ANYSYNC_COROUTINE(void, drain, (struct anysync_executor *, executor))
+{
+    return anysync_executor_shutdown(executor, ANYSYNC_DRAIN, SOON, NULL);
+}
+
+TEST(a_shutdown_that_drains_waits_for_the_close)
+{
+    struct anysync_future *future = NULL, *more = NULL;
+    struct anysync_executor *executor = NULL;
+    struct job_result result;
+    drain_future drained;
+
+    CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
+    options.redis.executor = executor;
+    begin(false);
+    future = submit("square", "1");
+    CHECK_EQ(drain_start(&drained, executor), 0);
+    while (jobs_submit(jobs, "square", "2", &more, SOON) == 0)
+        anysync_future_unref(more);
+    CHECK_EQ(anysync_last_error()->code, -ESHUTDOWN);
+    end();
+    CHECK_EQ(anysync_wait(future, &result, anysync_in_seconds(20)), -EPIPE);
+    CHECK_EQ(drain_wait(&drained, anysync_in_seconds(20)), 0);
+    drain_drop(&drained);
+    anysync_future_unref(future);
+    anysync_executor_unref(executor);
 }
 
 TEST(without_redis_a_submit_says_so_at_its_deadline)

@@ -352,7 +352,9 @@ int jobs_twice(struct jobs *jobs, struct job_result *ret_second, anysync_time de
     return anysync_channel_recv(jobs->notices, ret_second, deadline);
 }
 
-ANYSYNC_COROUTINE(void, close_here, (struct jobs *, jobs))
+/* The listener has ended, and nobody submits: all is the caller's.  So nothing of it needs the
+ * executor, which may be stopping, and waits for the listener. */
+static void close_here(struct jobs *jobs)
 {
     anysync_cancel(jobs->listener);
     int error = anysync_future_wait(jobs->listener, ANYSYNC_FOREVER);
@@ -365,21 +367,18 @@ ANYSYNC_COROUTINE(void, close_here, (struct jobs *, jobs))
     if (jobs->place.redis && !error)
         error = redis_command(jobs->place.redis, NULL, anysync_in_seconds(1), "DEL %s:done:%s",
                 jobs_queue(&jobs->options), jobs->client);
+    (void)error; /* then the stream stays */
     redis_close(jobs->place.redis);
-    return 0;
 }
 
 void jobs_close(struct jobs *jobs)
 {
-    int error = 0;
-
     if (!jobs)
         return;
     ANYSYNC_SHIELD(NULL, ANYSYNC_FOREVER)
     {
-        error = close_here_run_on(jobs->options.redis.executor, jobs);
+        close_here(jobs);
     }
-    (void)error;
     anysync_future_unref(jobs->listener);
     anysync_channel_unref(jobs->notices);
     free(jobs);
