@@ -15,13 +15,14 @@
  *   a worker keeps what it works on                   a_worker_renews_...
  *     and does not count as one more that had it       a_worker_that_stood_still_alone_...
  *   Redis may be killed and started again              redis_is_killed_...
+ *     also where many connect again at once           who_has_connected_has_a_connection
  *   a second completion is noticed                     a_worker_that_stood_still_...
  *   workers that are killed by a job again and again   a_job_that_no_worker_survives_...
  *   ends                                               close_..., without_redis_...
  *     while its executor drains                       a_shutdown_that_drains_waits_for_the_close
  */
 #include "futures.h"
-#include "redis_jobs.h"
+#include "redis_jobs_inside.h"
 #include "redis_server.h"
 #include "worlds.h"
 
@@ -365,6 +366,52 @@ TEST(redis_is_killed_and_started_again_and_all_results_come)
         CHECK_EQ(atoi(result_of(early[i]).text), i * i);
     end_worker(one);
     end_worker(two);
+    end();
+}
+
+ANYSYNC_COROUTINE(void, connect_again, (struct jobs_place *, place))
+{
+    int error = jobs_connect(place, SOON);
+
+    CHECK(error || place->redis);
+    return error;
+}
+
+/* Somebody for whom the connection is of no use, as soon as there is one. */
+ANYSYNC_COROUTINE(void, disconnect, (struct jobs_place *, place))
+{
+    while (!place->redis) {
+        int error = anysync_yield();
+        if (error)
+            return error;
+    }
+    return jobs_disconnect(place, place->redis);
+}
+
+ANYSYNC_COROUTINE(void, connect_many, (struct jobs_place *, place))
+{
+    int error = 0;
+
+    for (int round = 0; round < 20 && !error; round++) {
+        ANYSYNC_GROUP(group, &error)
+        {
+            for (int i = 0; i < 10 && !error; i++)
+                error = connect_again_spawn(group, NULL, place);
+            if (!error)
+                error = disconnect_spawn(group, NULL, place);
+        }
+        redis_close(place->redis);
+        place->redis = NULL;
+    }
+    return error;
+}
+
+TEST(who_has_connected_has_a_connection)
+{
+    struct jobs_place place = {.where = &options.redis};
+
+    begin(false);
+    CHECK_EQ(connect_many_run(&place), 0);
     end();
 }
 

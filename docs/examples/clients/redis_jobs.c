@@ -83,10 +83,14 @@ int jobs_connect(struct jobs_place *place, anysync_time deadline)
         struct redis *redis = NULL;
         int error = redis_connect(place->where, &redis, once < deadline ? once : deadline);
 
-        if (!error && place->redis)
-            redis_close(redis); /* somebody else was faster */
-        else if (!error)
+        if (!error && !place->redis) {
             place->redis = redis;
+            return 0;
+        }
+        if (!error) {
+            redis_close(redis); /* somebody else was faster, and may have lost it by now */
+            continue;
+        }
         if (!jobs_is_away(error) || now >= deadline)
             return error;
         anysync_time soon = anysync_in_ms(20);
