@@ -315,14 +315,14 @@ ANYSYNC_COROUTINE(void, listen_here, (struct jobs *, jobs))
 
 /* --- opening and closing ---------------------------------------------------------------------- */
 
-ANYSYNC_COROUTINE(void, open_here, (struct jobs *, jobs), (anysync_time, deadline))
+static int open_both(struct jobs *jobs, anysync_time deadline)
 {
     listen_here_future listener;
     int error = redis_connect(&jobs->options.redis, &jobs->place.redis, deadline);
 
     if (error)
         return error;
-    error = listen_here_start(&listener, jobs);
+    error = listen_here_start_on(jobs->options.redis.executor, &listener, jobs);
     jobs->listener = listener.future;
     if (error)
         redis_close(jobs->place.redis);
@@ -341,7 +341,7 @@ int jobs_open(const struct jobs_options *options, struct jobs **ret_jobs, anysyn
     snprintf(jobs->last, sizeof(jobs->last), "0");
     int error = anysync_channel_new(NOTICES, sizeof(struct job_result), &jobs->notices);
     if (!error)
-        error = open_here_run_on(options->redis.executor, jobs, deadline);
+        error = open_both(jobs, deadline);
     if (error) {
         anysync_channel_unref(jobs->notices);
         free(jobs);
