@@ -18,6 +18,7 @@
  *     also where many connect again at once           who_has_connected_has_a_connection
  *   a second completion is noticed                     a_worker_that_stood_still_...
  *   workers that are killed by a job again and again   a_job_that_no_worker_survives_...
+ *   a job that could not be added                      a_queue_that_is_none_...
  *   ends                                               close_..., without_redis_...
  *     while its executor drains                       a_shutdown_that_drains_waits_for_the_close
  */
@@ -433,6 +434,18 @@ TEST(a_job_that_no_worker_survives_fails_in_the_end)
     CHECK_EQ(result.deliveries, 6);
     CHECK_STR(result.text, "5 workers have not finished it");
     end_worker(last);
+    end();
+}
+
+TEST(a_queue_that_is_none_takes_no_job)
+{
+    struct anysync_future *future = NULL;
+
+    begin(false);
+    CHECK_EQ(redis_command(redis, NULL, SOON, "SET jobs x"), 0);
+    CHECK_EQ(jobs_submit(jobs, "square", "1", &future, SOON), -EREMOTEIO);
+    CHECK_CONTAINS(anysync_last_error()->message, "WRONGTYPE");
+    CHECK(future == NULL);
     end();
 }
 

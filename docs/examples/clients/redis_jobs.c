@@ -134,6 +134,15 @@ static void forget(struct pending **place)
     free(pending);
 }
 
+/* What EXEC says of each command in a transaction: it does all that work, though others fail. */
+static int check_all(const redisReply *done)
+{
+    for (size_t i = 0; done->type == REDIS_REPLY_ARRAY && i < done->elements; i++)
+        if (done->element[i]->type == REDIS_REPLY_ERROR)
+            return anysync_fail(-EREMOTEIO, "a job was not added: %s", done->element[i]->str);
+    return 0;
+}
+
 /* One attempt; AGAIN: an earlier one may have succeeded. */
 static int add_once(struct redis *redis, const struct jobs *jobs, const struct job *job, bool again,
         anysync_time deadline)
@@ -161,7 +170,9 @@ static int add_once(struct redis *redis, const struct jobs *jobs, const struct j
     if (!error)
         error = redis_batch_add(batch, "EXEC");
     for (size_t i = 0; !error && i < redis_batch_count(batch); i++)
-        error = redis_batch_reply(batch, i, NULL, deadline);
+        error = redis_batch_reply(batch, i, &reply, deadline);
+    if (!error)
+        error = check_all(reply);
     redis_batch_unref(batch);
     return error;
 }
