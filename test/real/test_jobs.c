@@ -15,6 +15,7 @@
  *   a worker keeps what it works on                   a_worker_renews_...
  *     and does not count as one more that had it       a_worker_that_stood_still_alone_...
  *   Redis may be killed and started again              redis_is_killed_...
+ *     or refuse something for a while                 a_server_that_refuses_for_a_while_...
  *     also where many connect again at once           who_has_connected_has_a_connection
  *   a second completion is noticed                     a_worker_that_stood_still_...
  *   workers that are killed by a job again and again   a_job_that_no_worker_survives_...
@@ -367,6 +368,31 @@ TEST(redis_is_killed_and_started_again_and_all_results_come)
         CHECK_EQ(atoi(result_of(early[i]).text), i * i);
     end_worker(one);
     end_worker(two);
+    end();
+}
+
+/* As when it cannot write to its disk, or has become a replica. */
+TEST(a_server_that_refuses_for_a_while_is_asked_again)
+{
+    struct job_result result;
+
+    begin(false);
+    pid_t worker = start_worker("one", "60000");
+    CHECK_EQ(redis_command(redis, NULL, SOON, "ACL SETUSER default -xtrim"), 0);
+    CHECK_EQ(atoi(result_of(submit_square(2)).text), 4);
+    for (bool refused = false; !refused;) {
+        redisReply *reply = NULL;
+
+        CHECK_EQ(redis_command(redis, &reply, SOON, "ACL LOG"), 0);
+        refused = reply->elements > 0;
+        freeReplyObject(reply);
+    }
+    CHECK_EQ(redis_command(redis, NULL, SOON, "ACL SETUSER default +xtrim"), 0);
+    struct anysync_future *future = submit_square(3);
+    CHECK_EQ(anysync_wait(future, &result, anysync_in_seconds(20)), 0);
+    CHECK_EQ(atoi(result.text), 9);
+    anysync_future_unref(future);
+    end_worker(worker);
     end();
 }
 

@@ -317,7 +317,8 @@ ANYSYNC_COROUTINE(void, listen_here, (struct jobs *, jobs))
         error = jobs_connect(&place, ANYSYNC_FOREVER);
         if (!error)
             error = listen_once(jobs, place.redis);
-        if (jobs_is_away(error))
+        /* Whatever the server says: nobody else hears of results. */
+        if (error && error != -ECANCELED && error != -ESHUTDOWN)
             error = jobs_disconnect(&place, place.redis);
     }
     redis_close(place.redis);
