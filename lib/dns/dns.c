@@ -229,8 +229,8 @@ void anysync_dns_free(struct anysync_dns *dns)
     asi_free(dns);
 }
 
-/* The asker gives up: the question is taken back.  Returns whether there is an answer all the same,
- * which is dropped then. */
+/* The asker gives up: the question is taken back, and an answer that came all the same is dropped.
+ */
 static void take_back(ask_future *task)
 {
     struct anysync_addresses *late = NULL;
@@ -260,7 +260,8 @@ int anysync_dns_resolve(struct anysync_dns *dns, const char *host, const char *s
     if (error)
         return error;
     error = ask_wait(&task, ret_addresses, deadline);
-    bool gave_up = error && !anysync_future_done(task.future);
+    /* Not whether the task is done: it may be by now, and its answer would be nobody's. */
+    bool gave_up = error && anysync_last_error()->origin == ANYSYNC_ORIGIN_CALL;
     if (gave_up)
         take_back(&task);
     ask_drop(&task);

@@ -142,8 +142,8 @@ struct bufferevent *asi_tls_filter_new(struct asi_tls_base *base, struct buffere
         SSL *ssl, enum bufferevent_ssl_state state)
 {
     asi_lock_take(&filter_lock);
-    struct bufferevent *filter =
-            bufferevent_openssl_filter_new(base->event, below, ssl, state, BEV_OPT_CLOSE_ON_FREE);
+    /* BEV_OPT_CLOSE_ON_FREE would leave open whose BELOW and SSL are after a failure. */
+    struct bufferevent *filter = bufferevent_openssl_filter_new(base->event, below, ssl, state, 0);
     asi_lock_give(&filter_lock);
     return filter;
 }

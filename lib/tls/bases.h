@@ -19,8 +19,8 @@ void asi_tls_base_put(struct asi_tls_base *base);
 void asi_tls_base_take(struct asi_tls_base *base);
 void asi_tls_base_give(struct asi_tls_base *base);
 
-/* [taken] libevent's filter over BELOW.  One at a time: with the first it makes what all share,
- * without a lock. */
+/* [taken] libevent's filter over BELOW, which stays the caller's, as SSL does.  One at a time: with
+ * the first it makes what all share, without a lock. */
 struct bufferevent *asi_tls_filter_new(struct asi_tls_base *base, struct bufferevent *below,
         SSL *ssl, enum bufferevent_ssl_state state);
 

@@ -44,18 +44,18 @@ enum { PIECE = 16384, REASON_SIZE = 160 };
 
 /* Fields are [base] where nothing else is said. */
 struct asi_tls_engine {
-    struct asi_tls_base *base;         /* [const] */
-    int fd;                            /* [const] */
-    bool is_client;                    /* [const] */
-    SSL *ssl;                          /* [const] the filter's */
-    struct bufferevent *filter, *wire; /* [const] near is the filter's */
-    bool connected;                    /* the handshake is over */
-    bool ended;                        /* close_notify has come */
-    bool told;                         /* we have sent ours */
-    size_t pending;                    /* bytes that a write has brought, and that have not gone */
-    int failed;                        /* why nothing more is read; 0: it is */
-    int send_failed;                   /* why nothing more is sent; 0: it is */
-    char reason[REASON_SIZE];          /* of `failed`, if it begins; written once */
+    struct asi_tls_base *base;                /* [const] */
+    int fd;                                   /* [const] */
+    bool is_client;                           /* [const] */
+    SSL *ssl;                                 /* [const] */
+    struct bufferevent *filter, *near, *wire; /* [const] */
+    bool connected;                           /* the handshake is over */
+    bool ended;                               /* close_notify has come */
+    bool told;                                /* we have sent ours */
+    size_t pending;           /* bytes that a write has brought, and that have not gone */
+    int failed;               /* why nothing more is read; 0: it is */
+    int send_failed;          /* why nothing more is sent; 0: it is */
+    char reason[REASON_SIZE]; /* of `failed`, if it begins; written once */
 };
 
 /* --- what libevent says ----------------------------------------------------------------------- */
@@ -305,6 +305,7 @@ static int build(struct asi_tls_engine *engine, SSL *ssl)
         return -ENOMEM;
     }
     engine->ssl = ssl;
+    engine->near = pair[0];
     engine->wire = pair[1];
     bufferevent_setcb(engine->filter, NULL, NULL, on_event, engine);
     bufferevent_enable(engine->filter, EV_READ | EV_WRITE);
@@ -340,8 +341,10 @@ void asi_tls_engine_free(struct asi_tls_engine *engine)
 {
     begin(engine);
     bufferevent_free(engine->filter);
+    bufferevent_free(engine->near);
     bufferevent_free(engine->wire);
     asi_tls_base_run(engine->base);
+    SSL_free(engine->ssl);
     asi_tls_base_put(engine->base);
     asi_free(engine);
 }

@@ -11,6 +11,7 @@
  *                                                  garbage_is_no_answer
  *     and so do tries                              a_server_that_never_answers_is_given_up
  *   a cancel holds                                 a_cancel_leaves_at_once
+ *   an answer that comes with the deadline         stress_an_answer_at_the_deadline_is_freed
  *   many at once                                   stress_many_names_at_once
  *   options                                        servers_that_are_none_are_named
  *   nothing is left                                nothing_is_left
@@ -281,6 +282,36 @@ TEST(a_cancel_leaves_at_once)
     dns = new_dns(0);
     CHECK_EQ(in_coroutine_run(check_cancel), 0);
     CHECK_EQ(in_coroutine_run_here(check_cancel), 0);
+    anysync_dns_free(dns);
+    end_server();
+}
+
+/* Deadlines about as far off as the answer is: it may come when the wait for it is just over, and
+ * is freed by nobody else then. */
+static void ask_just_in_time(void *nothing, int index)
+{
+    const struct anysync_resolve_options options = {.family = AF_INET};
+    int64_t patience_ns = 100000;
+
+    (void)nothing, (void)index;
+    for (int i = 0; i < 4000; i++) {
+        struct anysync_addresses *addresses = NULL;
+        int error = anysync_dns_resolve(
+                dns, "some.good", "80", &options, anysync_in_ns(patience_ns), &addresses);
+
+        CHECK(error == 0 || error == -ETIMEDOUT);
+        if (error)
+            CHECK_CONTAINS(anysync_last_error()->message, "some.good");
+        else
+            anysync_free(addresses);
+        patience_ns += error ? patience_ns / 16 : -(patience_ns / 16);
+    }
+}
+
+TEST(stress_an_answer_at_the_deadline_is_freed)
+{
+    dns = new_dns(0);
+    test_together(8, ask_just_in_time, NULL);
     anysync_dns_free(dns);
     end_server();
 }

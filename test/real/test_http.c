@@ -16,6 +16,7 @@
  *   hundreds at once                                five_hundred_transfers_at_once
  *   no more at once than told; reuse                few_connections_serve_many_requests
  *   bodies as they come, back-pressure              a_body_comes_in_chunks_no_faster_than_taken
+ *     until the deadline                          a_body_that_keeps_coming_ends_at_the_deadline
  *   a body left in the middle                       a_block_may_be_left_in_the_middle_of_a_body
  *   uploads as they come                            a_body_of_chunks_is_uploaded
  *   a body too large                                a_body_that_is_too_large_is_refused
@@ -268,6 +269,33 @@ TEST(a_block_may_be_left_in_the_middle_of_a_body)
     start_nginx();
     open_client();
     in_worlds(PLAIN | WORKER | HERE, leave_in_the_middle);
+    http_close(client);
+}
+
+static void take_slowly(void)
+{
+    struct http_request request = {.url = url_of("/big"), .deadline = anysync_in_ms(100)};
+    size_t size = 0;
+    int error = 0;
+
+    ANYSYNC_WITH(http_exchanging, exchange, &error, client, request)
+    {
+        ANYSYNC_FOR(http_body, chunk, &error, exchange)
+        {
+            size += chunk.size;
+            CHECK_EQ(anysync_sleep(anysync_in_ms(2)), 0); /* there is always more by now */
+        }
+    }
+    CHECK_EQ(error, -ETIMEDOUT);
+    CHECK_CONTAINS(said(), "/big: not done at its deadline");
+    CHECK_GE(NGINX_BIG / 2, size);
+}
+
+TEST(a_body_that_keeps_coming_ends_at_the_deadline)
+{
+    start_nginx();
+    open_client();
+    in_worlds(PLAIN | WORKER | HERE, take_slowly);
     http_close(client);
 }
 

@@ -16,10 +16,13 @@
  *     no faster than they are read                a_client_that_does_not_read_holds_the_handler_up
  *   who goes away cancels                         a_client_that_goes_away_cancels_its_handler
  *                                                 a_client_that_is_gone_before_its_handler_begins
+ *                                                 an_end_that_comes_before_its_request_is_read
  *   at most so many handlers                      too_many_are_refused, too_many_wait
  *   failures are 500s                             failures_are_told_to_client_and_hook
  */
 #include "http_servers.h"
+
+#include <sched.h>
 
 static void start_ask_stop(void)
 {
@@ -155,6 +158,44 @@ static void leave_before_it_begins(void)
 TEST(a_client_that_is_gone_before_its_handler_begins)
 {
     in_worlds(HERE | WORKER, leave_before_it_begins);
+}
+
+/* The server's loop stands still until SENT is raised. */
+ANYSYNC_COROUTINE(void, hold_up, (atomic_bool *, stands), (atomic_bool *, sent))
+{
+    atomic_store(stands, true);
+    while (!atomic_load(sent))
+        sched_yield();
+    return 0;
+}
+
+/* A second request of a connection is large: its end is known before all of it is read. */
+TEST(an_end_that_comes_before_its_request_is_read)
+{
+    enum { BODY = 60000 };
+    static char request[BODY + 100];
+    static atomic_bool stands, sent;
+    hold_up_future held_up;
+    char text[1000];
+
+    start_server(NULL);
+    int fd = say("GET /hello HTTP/1.1\r\n\r\n");
+    CHECK_GE(read(fd, text, sizeof(text)), 1);
+    int head = snprintf(
+            request, sizeof(request), "POST /hold HTTP/1.1\r\nContent-Length: %d\r\n\r\n", BODY);
+    CHECK_EQ(hold_up_start(&held_up, &stands, &sent), 0);
+    while (!atomic_load(&stands))
+        sched_yield();
+    CHECK_EQ(send(fd, request, (size_t)head + BODY, MSG_NOSIGNAL), head + BODY);
+    shutdown(fd, SHUT_WR);
+    atomic_store(&sent, true);
+    CHECK_EQ(hold_up_wait(&held_up, ANYSYNC_FOREVER), 0);
+    hold_up_drop(&held_up);
+    await(begun);
+    CHECK_EQ(anysync_event_wait(ended, anysync_in_seconds(20)), 0); /* nobody told it to go on */
+    CHECK_EQ(atomic_load(&cancelled), 1);
+    close(fd);
+    stop_server();
 }
 
 TEST(too_many_are_refused)

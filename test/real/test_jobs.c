@@ -11,14 +11,20 @@
  * Promised                                            Tested by
  *   results and failures come back, in every world     jobs_are_done_elsewhere_...
  *   a killed worker's jobs are done by another         the_jobs_of_a_killed_worker_...
+ *     also behind many that are worked on              a_left_job_is_found_behind_many_...
  *   a worker keeps what it works on                   a_worker_renews_...
+ *     and does not count as one more that had it       a_worker_that_stood_still_alone_...
  *   Redis may be killed and started again              redis_is_killed_...
+ *     or refuse something for a while                 a_server_that_refuses_for_a_while_...
+ *     also where many connect again at once           who_has_connected_has_a_connection
  *   a second completion is noticed                     a_worker_that_stood_still_...
  *   workers that are killed by a job again and again   a_job_that_no_worker_survives_...
+ *   a job that could not be added                      a_queue_that_is_none_...
  *   ends                                               close_..., without_redis_...
+ *     while its executor drains                       a_shutdown_that_drains_waits_for_the_close
  */
 #include "futures.h"
-#include "redis_jobs.h"
+#include "redis_jobs_inside.h"
 #include "redis_server.h"
 #include "worlds.h"
 
@@ -192,6 +198,45 @@ TEST(the_jobs_of_a_killed_worker_are_done_by_another_and_say_so)
     end();
 }
 
+/* Somebody has read jobs, as a worker does, and works on them from now on. */
+static void read_as(const char *name, int count)
+{
+    redisReply *reply = NULL;
+
+    CHECK_EQ(redis_command(redis, &reply, SOON,
+                     "XREADGROUP GROUP workers %s COUNT %d STREAMS jobs >", name, count),
+            0);
+    CHECK_EQ(reply->element[0]->element[1]->elements, count);
+    freeReplyObject(reply);
+}
+
+TEST(a_left_job_is_found_behind_many_that_are_worked_on)
+{
+    enum { WORKED_ON = 200 }; /* more than Redis looks at for a worker's 16 slots */
+    redisReply *reply = NULL;
+    struct job_result result;
+
+    begin(false);
+    CHECK_EQ(redis_command(redis, NULL, SOON, "XGROUP CREATE jobs workers 0 MKSTREAM"), 0);
+    for (int i = 0; i < WORKED_ON; i++)
+        anysync_future_unref(submit_square(i));
+    struct anysync_future *left = submit_square(7);
+    read_as("busy", WORKED_ON);
+    read_as("gone", 1);
+    CHECK_EQ(redis_command(redis, &reply, SOON, "XPENDING jobs workers - + 1 gone"), 0);
+    CHECK_EQ(redis_command(redis, NULL, SOON, "XCLAIM jobs workers gone 0 %s IDLE 900000 JUSTID",
+                     reply->element[0]->element[0]->str),
+            0);
+    freeReplyObject(reply);
+    pid_t worker = start_worker("one", "600000");
+    CHECK_EQ(anysync_wait(left, &result, SOON), 0);
+    CHECK_EQ(atoi(result.text), 49);
+    CHECK_EQ(result.deliveries, 2);
+    anysync_future_unref(left);
+    end_worker(worker);
+    end();
+}
+
 /* Wait until someone has said of a job that it is being worked on: nothing else says XCLAIM. */
 static void wait_until_renewed(void)
 {
@@ -248,6 +293,45 @@ TEST(a_worker_that_stood_still_is_noticed_when_it_ends_its_job_too)
     end();
 }
 
+/* Of the only job that somebody has: how long nothing was heard of it, how often it was given. */
+static void look_at_job(long long *ret_idle_ms, long long *ret_deliveries)
+{
+    redisReply *reply = NULL;
+
+    CHECK_EQ(redis_command(redis, &reply, SOON, "XPENDING jobs workers - + 1"), 0);
+    CHECK_EQ(reply->elements, 1);
+    *ret_idle_ms = reply->element[0]->element[2]->integer;
+    *ret_deliveries = reply->element[0]->element[3]->integer;
+    freeReplyObject(reply);
+    CHECK_EQ(anysync_sleep(anysync_in_ms(1)), 0);
+}
+
+TEST(a_worker_that_stood_still_alone_goes_on_as_if_nothing_were)
+{
+    enum { CLAIM_MS = 100 };
+    long long idle = 0, deliveries = 0;
+    int status;
+
+    begin(false);
+    pid_t worker = start_worker("one", "100");
+    struct anysync_future *future = submit("wait", "gate");
+    wait_until_has("one", 1);
+    for (int i = 0; i < 6; i++) {
+        CHECK_EQ(kill(worker, SIGSTOP), 0);
+        CHECK_EQ(waitpid(worker, &status, WUNTRACED), worker);
+        while (idle <= 2 * CLAIM_MS)
+            look_at_job(&idle, &deliveries);
+        CHECK_EQ(kill(worker, SIGCONT), 0);
+        while (idle > CLAIM_MS)
+            look_at_job(&idle, &deliveries);
+    }
+    CHECK_EQ(deliveries, 1);
+    push("gate", 1);
+    CHECK_EQ(result_of(future).deliveries, 1);
+    end_worker(worker);
+    end();
+}
+
 ANYSYNC_COROUTINE(void, submit_some, (int, from), (int, count))
 {
     for (int i = from; i < from + count; i++) {
@@ -287,6 +371,77 @@ TEST(redis_is_killed_and_started_again_and_all_results_come)
     end();
 }
 
+/* As when it cannot write to its disk, or has become a replica. */
+TEST(a_server_that_refuses_for_a_while_is_asked_again)
+{
+    struct job_result result;
+
+    begin(false);
+    pid_t worker = start_worker("one", "60000");
+    CHECK_EQ(redis_command(redis, NULL, SOON, "ACL SETUSER default -xtrim"), 0);
+    CHECK_EQ(atoi(result_of(submit_square(2)).text), 4);
+    for (bool refused = false; !refused;) {
+        redisReply *reply = NULL;
+
+        CHECK_EQ(redis_command(redis, &reply, SOON, "ACL LOG"), 0);
+        refused = reply->elements > 0;
+        freeReplyObject(reply);
+    }
+    CHECK_EQ(redis_command(redis, NULL, SOON, "ACL SETUSER default +xtrim"), 0);
+    struct anysync_future *future = submit_square(3);
+    CHECK_EQ(anysync_wait(future, &result, anysync_in_seconds(20)), 0);
+    CHECK_EQ(atoi(result.text), 9);
+    anysync_future_unref(future);
+    end_worker(worker);
+    end();
+}
+
+ANYSYNC_COROUTINE(void, connect_again, (struct jobs_place *, place))
+{
+    int error = jobs_connect(place, SOON);
+
+    CHECK(error || place->redis);
+    return error;
+}
+
+/* Somebody for whom the connection is of no use, as soon as there is one. */
+ANYSYNC_COROUTINE(void, disconnect, (struct jobs_place *, place))
+{
+    while (!place->redis) {
+        int error = anysync_yield();
+        if (error)
+            return error;
+    }
+    return jobs_disconnect(place, place->redis);
+}
+
+ANYSYNC_COROUTINE(void, connect_many, (struct jobs_place *, place))
+{
+    int error = 0;
+
+    for (int round = 0; round < 20 && !error; round++) {
+        ANYSYNC_GROUP(group, &error)
+        {
+            for (int i = 0; i < 10 && !error; i++)
+                error = connect_again_spawn(group, NULL, place);
+            if (!error)
+                error = disconnect_spawn(group, NULL, place);
+        }
+        redis_close(place->redis);
+        place->redis = NULL;
+    }
+    return error;
+}
+
+TEST(who_has_connected_has_a_connection)
+{
+    struct jobs_place place = {.where = &options.redis};
+
+    begin(false);
+    CHECK_EQ(connect_many_run(&place), 0);
+    end();
+}
+
 TEST(a_job_that_no_worker_survives_fails_in_the_end)
 {
     begin(false);
@@ -308,6 +463,18 @@ TEST(a_job_that_no_worker_survives_fails_in_the_end)
     end();
 }
 
+TEST(a_queue_that_is_none_takes_no_job)
+{
+    struct anysync_future *future = NULL;
+
+    begin(false);
+    CHECK_EQ(redis_command(redis, NULL, SOON, "SET jobs x"), 0);
+    CHECK_EQ(jobs_submit(jobs, "square", "1", &future, SOON), -EREMOTEIO);
+    CHECK_CONTAINS(anysync_last_error()->message, "WRONGTYPE");
+    CHECK(future == NULL);
+    end();
+}
+
 TEST(close_fails_what_is_not_done)
 {
     struct job_result result;
@@ -318,6 +485,34 @@ TEST(close_fails_what_is_not_done)
     CHECK_EQ(anysync_wait(future, &result, ANYSYNC_FOREVER), -EPIPE);
     CHECK_CONTAINS(anysync_last_error()->message, "its queue was closed");
     anysync_future_unref(future);
+}
+
+ANYSYNC_COROUTINE(void, drain, (struct anysync_executor *, executor))
+{
+    return anysync_executor_shutdown(executor, ANYSYNC_DRAIN, SOON, NULL);
+}
+
+TEST(a_shutdown_that_drains_waits_for_the_close)
+{
+    struct anysync_future *future = NULL, *more = NULL;
+    struct anysync_executor *executor = NULL;
+    struct job_result result;
+    drain_future drained;
+
+    CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
+    options.redis.executor = executor;
+    begin(false);
+    future = submit("square", "1");
+    CHECK_EQ(drain_start(&drained, executor), 0);
+    while (jobs_submit(jobs, "square", "2", &more, SOON) == 0)
+        anysync_future_unref(more);
+    CHECK_EQ(anysync_last_error()->code, -ESHUTDOWN);
+    end();
+    CHECK_EQ(anysync_wait(future, &result, anysync_in_seconds(20)), -EPIPE);
+    CHECK_EQ(drain_wait(&drained, anysync_in_seconds(20)), 0);
+    drain_drop(&drained);
+    anysync_future_unref(future);
+    anysync_executor_unref(executor);
 }
 
 TEST(without_redis_a_submit_says_so_at_its_deadline)

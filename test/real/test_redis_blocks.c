@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transactions and subscriptions of the Redis client (docs/examples/clients/redis.h).
+ * Transactions and subscriptions of the Redis client (docs/examples/clients/redis.h), and cancels
+ * while its loop stands still.
  *
  * Packages: hiredis
  * With: docs/examples/clients/redis.c docs/examples/clients/redis_link.c
@@ -10,9 +11,13 @@
  *   EXEC, DISCARD, WATCH, turns                  a_transaction_...
  *   every message, in order, from the first on   messages_...
  *   ends: by its consumer, server, garbage       a_subscription_..., garbage_...
+ *   who is cancelled leaves nothing in use       a_cancel_waits_for_a_loop_that_is_busy
  *   nothing is left                              each: done() counts descriptors; leak checkers
  */
 #include "redis_here.h"
+
+#include <sched.h>
+#include <stdatomic.h>
 
 /* --- transactions ----------------------------------------------------------------------------- */
 
@@ -387,4 +392,71 @@ TEST(garbage_ends_a_subscription)
     descriptors = test_fd_count();
     in_every_world(check_garbage_messages);
     CHECK_EQ(test_fd_count(), descriptors);
+}
+
+/* --- cancels ---------------------------------------------------------------------------------- */
+
+/* The connection's loop stands still until that is ended. */
+static atomic_bool stands, goes_on;
+
+ANYSYNC_COROUTINE(void, stand_still)
+{
+    atomic_store(&stands, true);
+    while (!atomic_load(&goes_on))
+        sched_yield();
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, ask_slowly)
+{
+    return redis_command(redis, NULL, ANYSYNC_FOREVER, "BLPOP nothing 0");
+}
+
+ANYSYNC_COROUTINE(void, connect_slowly)
+{
+    struct redis *other = NULL;
+
+    return redis_connect(&where, &other, ANYSYNC_FOREVER);
+}
+
+/* TASK, which asks the loop for something, does not return as long as that is under way there. */
+static void cancel_while_it_stands_still(struct anysync_future *task)
+{
+    stand_still_future still;
+
+    CHECK_EQ(anysync_sleep(anysync_in_ms(20)), 0); /* it has begun, as a rule */
+    atomic_store(&stands, false);
+    atomic_store(&goes_on, false);
+    CHECK_EQ(stand_still_start_on(where.executor, &still), 0);
+    while (!atomic_load(&stands))
+        sched_yield();
+    CHECK_EQ(anysync_cancel(task), 0);
+    CHECK_EQ(anysync_future_wait(task, anysync_in_ms(50)), -ETIMEDOUT);
+    atomic_store(&goes_on, true);
+    CHECK_EQ(anysync_wait(task, NULL, SOON), -ECANCELED);
+    CHECK_EQ(stand_still_wait(&still, SOON), 0);
+    stand_still_drop(&still);
+    anysync_future_unref(task);
+}
+
+TEST(a_cancel_waits_for_a_loop_that_is_busy)
+{
+    const struct anysync_executor_options impatient = {.grace_ns = -1};
+    connect_slowly_future connects;
+    ask_slowly_future asks;
+
+    begin();
+    CHECK_EQ(anysync_executor_new(&impatient, &where.executor), 0);
+    redis = connect_to(&where);
+    CHECK_EQ(ask_slowly_start(&asks), 0);
+    cancel_while_it_stands_still(asks.future);
+    server_pause(&server);
+    where.password = "no answer";
+    CHECK_EQ(connect_slowly_start(&connects), 0);
+    cancel_while_it_stands_still(connects.future);
+    server_go_on(&server);
+    redis_close(redis);
+    CHECK_EQ(anysync_executor_shutdown(where.executor, ANYSYNC_DRAIN, SOON, NULL), 0);
+    anysync_executor_unref(where.executor);
+    server_stop(&server);
 }

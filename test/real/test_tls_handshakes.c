@@ -11,14 +11,21 @@
  *   files and options                              files_that_are_of_no_use_are_named
  *   nothing leaks                                  no_descriptor_is_left
  *                                                  without_memory_nothing_is_lost
+ *                                                  without_memory_below_nothing_is_freed_twice
  *   fork                                           a_forked_child_can_only_close
  *
  * Packages: libevent_openssl openssl
  * With: lib/tls/bases.c lib/tls/engine.c lib/tls/tls.c
  */
+#define _GNU_SOURCE 1 /* RTLD_NEXT */
 #include "tls.h"
 
 #include "fault.h"
+
+#include <dlfcn.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <string.h>
 
 /* --- who is there ----------------------------------------------------------------------------- */
 
@@ -319,6 +326,41 @@ TEST(without_memory_nothing_is_lost)
             break;
         CHECK_GE(100, nth);
     }
+}
+
+static bool filters_fail;            /* for want of memory */
+static _Thread_local bool is_scarce; /* now, for libevent */
+
+static void *scarce_malloc(size_t size)
+{
+    return is_scarce ? NULL : malloc(size);
+}
+
+/* In the place of libevent's, which is called.  (Later in there it does not survive that itself.)
+ */
+struct bufferevent *bufferevent_openssl_filter_new(struct event_base *base,
+        struct bufferevent *below, struct ssl_st *ssl, enum bufferevent_ssl_state state,
+        int options)
+{
+    struct bufferevent *(*original)(struct event_base *, struct bufferevent *, struct ssl_st *,
+            enum bufferevent_ssl_state, int);
+    void *address = dlsym(RTLD_NEXT, __func__);
+
+    memcpy(&original, &address, sizeof(original));
+    is_scarce = filters_fail;
+    struct bufferevent *filter = original(base, below, ssl, state, options);
+    is_scarce = false;
+    return filter;
+}
+
+TEST(without_memory_below_nothing_is_freed_twice)
+{
+    event_set_mem_functions(scarce_malloc, realloc, free);
+    CHECK_EQ(open_and_close(), -ETIMEDOUT);
+    filters_fail = true;
+    CHECK_EQ(open_and_close(), -ENOMEM);
+    filters_fail = false;
+    CHECK_EQ(open_and_close(), -ETIMEDOUT);
 }
 
 static int close_in_child(void *argument)

@@ -373,6 +373,8 @@ int http_exchange_wait(
         exchange->settled = error == -ESHUTDOWN || this.over;
         if (error == -ESHUTDOWN)
             return http_exchange_outcome(exchange);
+        if (!error && !this.over && is_late(exchange))
+            error = say_late(exchange); /* though more may be there: of all of it */
         if (error || this.yes)
             return error;
         error = this.hungry ? upload(exchange)

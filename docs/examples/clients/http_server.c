@@ -184,6 +184,14 @@ static struct http_connection *room_for(struct http_server *server, size_t fd)
     return server->connections[fd];
 }
 
+/* It tells once, perhaps before all of the request was read that comes now.  False: no memory. */
+static bool watch_again(struct http_connection *connection)
+{
+    return !(event_get_events(connection->watch) & EV_CLOSED) ||
+           event_pending(connection->watch, EV_CLOSED, NULL) ||
+           event_add(connection->watch, NULL) == 0;
+}
+
 /* The connection of EVHTTP; NULL without memory. */
 static struct http_connection *connection_of(
         struct http_server *server, struct evhttp_connection *evhttp)
@@ -192,8 +200,10 @@ static struct http_connection *connection_of(
     struct http_connection *connection = room_for(server, (size_t)fd);
     const int yes = 1;
 
-    if (!connection || connection->evhttp == evhttp)
-        return connection;
+    if (!connection)
+        return NULL;
+    if (connection->evhttp == evhttp)
+        return watch_again(connection) ? connection : NULL;
     bool early = event_base_get_features(server->base) & EV_FEATURE_EARLY_CLOSE;
     connection->watch = event_new(server->base, fd, early ? EV_CLOSED : 0, on_gone, connection);
     if (!connection->watch || (early && event_add(connection->watch, NULL) != 0)) {

@@ -14,7 +14,10 @@
 #include "redis_inside.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+enum { SENTENCE = 512 }; /* the longest of anysync_fail() */
 
 void redis_unref(struct redis *redis)
 {
@@ -37,6 +40,30 @@ struct redis *redis_ref(struct redis *redis)
 {
     atomic_fetch_add(&redis->references, 1);
     return redis;
+}
+
+int redis_may_wait(void)
+{
+    return anysync_in_coroutine() || anysync_tasks_started() == 0
+                   ? 0
+                   : anysync_fail(-EDEADLK, "redis: a callback of a loop cannot wait");
+}
+
+int redis_wait_out(struct anysync_future *task, bool *ret_gave_up)
+{
+    char message[SENTENCE];
+    int late = 0, error = anysync_wait(task, NULL, ANYSYNC_FOREVER);
+
+    *ret_gave_up = error && anysync_last_error()->origin == ANYSYNC_ORIGIN_CALL;
+    if (!*ret_gave_up)
+        return error;
+    snprintf(message, sizeof(message), "%s", anysync_last_error()->message);
+    anysync_cancel(task);
+    ANYSYNC_SHIELD(NULL, ANYSYNC_FOREVER)
+    {
+        late = anysync_wait(task, NULL, ANYSYNC_FOREVER);
+    }
+    return late ? anysync_fail(error, "%s", message) : 0; /* it has done it after all */
 }
 
 ANYSYNC_COROUTINE(void, redis_keeper, (struct redis *, redis))
@@ -68,6 +95,22 @@ ANYSYNC_COROUTINE(void, redis_open, (struct redis *, redis),
     return error;
 }
 
+static int open_there(
+        struct redis *redis, const struct redis_options *options, anysync_time deadline)
+{
+    redis_open_future opening;
+    bool gave_up;
+    int error = redis_may_wait();
+
+    if (!error)
+        error = redis_open_start_on(redis->executor, &opening, redis, options, deadline);
+    if (error)
+        return error;
+    error = redis_wait_out(opening.future, &gave_up);
+    redis_open_drop(&opening);
+    return error;
+}
+
 int redis_connect(
         const struct redis_options *options, struct redis **ret_redis, anysync_time deadline)
 {
@@ -82,7 +125,7 @@ int redis_connect(
     if (!error)
         error = anysync_future_new(0, &redis->closing);
     if (!error)
-        error = redis_open_run_on(redis->executor, redis, options, deadline);
+        error = open_there(redis, options, deadline);
     if (error)
         redis_unref(redis);
     else

@@ -359,13 +359,21 @@ static bool is_of_executor(int error)
 static int work(struct redis_batch *batch, size_t count, anysync_time deadline)
 {
     struct redis *redis = batch->redis;
+    redis_work_future working = {NULL};
+    bool gave_up = false;
 
     if (batch->complete)
         return 0;
     if (redis_is_here(redis))
         return redis_work(batch, count, deadline);
-    int error = redis_work_run_on(redis->executor, batch, count, deadline);
-    if (is_of_executor(error))
+    int error = redis_may_wait();
+    if (error)
+        return error;
+    error = redis_work_start_on(redis->executor, &working, batch, count, deadline);
+    if (!error)
+        error = redis_wait_out(working.future, &gave_up);
+    redis_work_drop(&working);
+    if (!gave_up && is_of_executor(error))
         return anysync_fail(-ESHUTDOWN, "redis %s: its executor has stopped", redis->link.peer);
     return error;
 }

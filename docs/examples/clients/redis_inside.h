@@ -69,6 +69,12 @@ static inline bool redis_is_here(const struct redis *redis)
     return redis_is_its_thread(redis) && anysync_in_coroutine();
 }
 
+/* Wait for TASK, which is the loop's and works with what is the caller's: who gives up cancels it
+ * and waits for its end, longer than any grace time.  RET_GAVE_UP: the error is not TASK's.
+ * A callback of a loop could not do that, so ask redis_may_wait() before: 0 or -EDEADLK. */
+int redis_wait_out(struct anysync_future *task, bool *ret_gave_up) ANYSYNC_MUST_CHECK;
+int redis_may_wait(void) ANYSYNC_MUST_CHECK;
+
 /* Wait until nobody else has the connection to itself, then have it.  0 or a code.  The task that
  * called releases it. */
 int redis_hold(struct redis *redis, anysync_time deadline) ANYSYNC_MUST_CHECK;

@@ -83,10 +83,14 @@ int jobs_connect(struct jobs_place *place, anysync_time deadline)
         struct redis *redis = NULL;
         int error = redis_connect(place->where, &redis, once < deadline ? once : deadline);
 
-        if (!error && place->redis)
-            redis_close(redis); /* somebody else was faster */
-        else if (!error)
+        if (!error && !place->redis) {
             place->redis = redis;
+            return 0;
+        }
+        if (!error) {
+            redis_close(redis); /* somebody else was faster, and may have lost it by now */
+            continue;
+        }
         if (!jobs_is_away(error) || now >= deadline)
             return error;
         anysync_time soon = anysync_in_ms(20);
@@ -130,6 +134,15 @@ static void forget(struct pending **place)
     free(pending);
 }
 
+/* What EXEC says of each command in a transaction: it does all that work, though others fail. */
+static int check_all(const redisReply *done)
+{
+    for (size_t i = 0; done->type == REDIS_REPLY_ARRAY && i < done->elements; i++)
+        if (done->element[i]->type == REDIS_REPLY_ERROR)
+            return anysync_fail(-EREMOTEIO, "a job was not added: %s", done->element[i]->str);
+    return 0;
+}
+
 /* One attempt; AGAIN: an earlier one may have succeeded. */
 static int add_once(struct redis *redis, const struct jobs *jobs, const struct job *job, bool again,
         anysync_time deadline)
@@ -157,7 +170,9 @@ static int add_once(struct redis *redis, const struct jobs *jobs, const struct j
     if (!error)
         error = redis_batch_add(batch, "EXEC");
     for (size_t i = 0; !error && i < redis_batch_count(batch); i++)
-        error = redis_batch_reply(batch, i, NULL, deadline);
+        error = redis_batch_reply(batch, i, &reply, deadline);
+    if (!error)
+        error = check_all(reply);
     redis_batch_unref(batch);
     return error;
 }
@@ -302,7 +317,8 @@ ANYSYNC_COROUTINE(void, listen_here, (struct jobs *, jobs))
         error = jobs_connect(&place, ANYSYNC_FOREVER);
         if (!error)
             error = listen_once(jobs, place.redis);
-        if (jobs_is_away(error))
+        /* Whatever the server says: nobody else hears of results. */
+        if (error && error != -ECANCELED && error != -ESHUTDOWN)
             error = jobs_disconnect(&place, place.redis);
     }
     redis_close(place.redis);
@@ -311,14 +327,14 @@ ANYSYNC_COROUTINE(void, listen_here, (struct jobs *, jobs))
 
 /* --- opening and closing ---------------------------------------------------------------------- */
 
-ANYSYNC_COROUTINE(void, open_here, (struct jobs *, jobs), (anysync_time, deadline))
+static int open_both(struct jobs *jobs, anysync_time deadline)
 {
     listen_here_future listener;
     int error = redis_connect(&jobs->options.redis, &jobs->place.redis, deadline);
 
     if (error)
         return error;
-    error = listen_here_start(&listener, jobs);
+    error = listen_here_start_on(jobs->options.redis.executor, &listener, jobs);
     jobs->listener = listener.future;
     if (error)
         redis_close(jobs->place.redis);
@@ -337,7 +353,7 @@ int jobs_open(const struct jobs_options *options, struct jobs **ret_jobs, anysyn
     snprintf(jobs->last, sizeof(jobs->last), "0");
     int error = anysync_channel_new(NOTICES, sizeof(struct job_result), &jobs->notices);
     if (!error)
-        error = open_here_run_on(options->redis.executor, jobs, deadline);
+        error = open_both(jobs, deadline);
     if (error) {
         anysync_channel_unref(jobs->notices);
         free(jobs);
@@ -352,7 +368,9 @@ int jobs_twice(struct jobs *jobs, struct job_result *ret_second, anysync_time de
     return anysync_channel_recv(jobs->notices, ret_second, deadline);
 }
 
-ANYSYNC_COROUTINE(void, close_here, (struct jobs *, jobs))
+/* The listener has ended, and nobody submits: all is the caller's.  So nothing of it needs the
+ * executor, which may be stopping, and waits for the listener. */
+static void close_here(struct jobs *jobs)
 {
     anysync_cancel(jobs->listener);
     int error = anysync_future_wait(jobs->listener, ANYSYNC_FOREVER);
@@ -365,21 +383,18 @@ ANYSYNC_COROUTINE(void, close_here, (struct jobs *, jobs))
     if (jobs->place.redis && !error)
         error = redis_command(jobs->place.redis, NULL, anysync_in_seconds(1), "DEL %s:done:%s",
                 jobs_queue(&jobs->options), jobs->client);
+    (void)error; /* then the stream stays */
     redis_close(jobs->place.redis);
-    return 0;
 }
 
 void jobs_close(struct jobs *jobs)
 {
-    int error = 0;
-
     if (!jobs)
         return;
     ANYSYNC_SHIELD(NULL, ANYSYNC_FOREVER)
     {
-        error = close_here_run_on(jobs->options.redis.executor, jobs);
+        close_here(jobs);
     }
-    (void)error;
     anysync_future_unref(jobs->listener);
     anysync_channel_unref(jobs->notices);
     free(jobs);

@@ -44,6 +44,7 @@ struct worker { /* all [loop] */
     jobs_work_fn *work;
     void *argument;
     struct jobs_place reads, says; /* connections: the reader's, and everybody else's */
+    char looked[JOB_NAME];         /* where the look for what others left behind goes on */
     struct anysync_semaphore *slots;
     struct anysync_group *group;
     struct running *running;
@@ -233,19 +234,29 @@ static size_t take_slots(struct worker *worker, size_t most)
     return slots;
 }
 
-static int claim(struct worker *worker, struct redis *redis, size_t slots, bool *ret_some)
+static int renew_all(struct worker *worker);
+
+/* What runs here is renewed first: after standing still we would claim it from ourselves, which
+ * counts as one more worker that did not finish it.
+ * Redis looks at ten jobs for each slot, and says where to go on: behind many that others work on
+ * may be one that was left.  RET_MORE: it has not seen all, or there were some. */
+static int claim(struct worker *worker, struct redis *redis, size_t slots, bool *ret_more)
 {
     redisReply *reply = NULL;
-    int error = redis_command(redis, &reply, anysync_in_seconds(5),
-            "XAUTOCLAIM %s workers %s %lld 0 COUNT %d", worker->queue, worker->name,
-            (long long)(worker->claim_ns / 1000000), (int)slots);
+    int error = renew_all(worker);
 
+    if (!error)
+        error = redis_command(redis, &reply, anysync_in_seconds(5),
+                "XAUTOCLAIM %s workers %s %lld %s COUNT %d", worker->queue, worker->name,
+                (long long)(worker->claim_ns / 1000000), worker->looked, (int)slots);
     if (error) {
         anysync_semaphore_post(worker->slots, slots);
         return error;
     }
     const redisReply *entries = reply->elements >= 2 ? reply->element[1] : NULL;
-    *ret_some = entries && entries->elements > 0;
+    snprintf(worker->looked, sizeof(worker->looked), "%s",
+            entries && reply->element[0]->str ? reply->element[0]->str : "0-0");
+    *ret_more = (entries && entries->elements > 0) || strcmp(worker->looked, "0-0") != 0;
     error = begin_all(worker, redis, entries, slots, true);
     freeReplyObject(reply);
     return error;
@@ -287,7 +298,7 @@ static int read_on(struct worker *worker, struct redis *redis)
     int error = make_group(worker, redis);
 
     while (!error) {
-        bool some = false;
+        bool more = false;
 
         error = anysync_semaphore_wait(worker->slots, ANYSYNC_FOREVER);
         if (error)
@@ -297,8 +308,8 @@ static int read_on(struct worker *worker, struct redis *redis)
             error = read_new(worker, redis, slots);
             continue;
         }
-        error = claim(worker, redis, slots, &some);
-        if (!some)
+        error = claim(worker, redis, slots, &more);
+        if (!more)
             look = anysync_in_ns(worker->claim_ns / 3);
     }
     return error;
@@ -414,6 +425,7 @@ int jobs_work(const struct jobs_options *options, jobs_work_fn *work, void *argu
             .claim_ns = options->claim_ns ? options->claim_ns : claim_ns_default,
             .work = work,
             .argument = argument,
+            .looked = "0-0",
             .reads.where = &options->redis,
             .says.where = &options->redis};
     char prefix[32] = "worker";
