@@ -321,7 +321,10 @@ int anysync_port_call(struct anysync_port *port, int (*function)(void *argument)
     call->argument = argument;
     asi_flag_init(&call->decided);
     asi_party_init(&call->party, asi_world());
-    if (post(port, &call->letter))
+    asi_refs_add(&port->refs); /* what is called may drop it, before the ring is over */
+    bool posted = post(port, &call->letter);
+    drop(port);
+    if (posted)
         status = wait_for_call(call, deadline, &mine);
     else
         status = asi_call_fails(-ESHUTDOWN, "the port was closed");
