@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 /* --- 20 --------------------------------------------------------------------------------------- */
 
@@ -259,8 +260,9 @@ static int raced;
 __attribute__((noinline)) static void return_address(void)
 {
     volatile int here = 1;
+    volatile uintptr_t place = (uintptr_t)&here; /* the compiler would see it otherwise */
 
-    dangling = &here;
+    dangling = (volatile int *)place;
 }
 
 ANYSYNC_COROUTINE(void, sleep_with_memory, (struct anysync_future *, begun))
