@@ -56,6 +56,21 @@ program() {
     make_one "$@" "$program" || broken "$program does not build"
 }
 
+# What cannot pass on some platform, or under some tool, with the reasons.
+waived=test/reliability/platforms.waived
+
+# The tests of program $2 that run on platform $1, by name; nothing if none is waived.  What is
+# waived goes to $work/skipped.
+names() {
+    awk -v platform="$1" -v program="$2" '$1 == platform && $2 == program { print $3 }' $waived \
+        >"$work/not"
+    [ -s "$work/not" ] || return
+    $under "$place/test/$2" --list >"$work/list" 2>>"$log"
+    grep -qx '\*' "$work/not" && cp "$work/list" "$work/not"
+    grep -Fxf "$work/not" "$work/list" >>"$work/skipped"
+    grep -vFxf "$work/not" "$work/list" || echo none
+}
+
 # Run a command, with its output in the log and its status in $status; at most LIMIT seconds (600).
 run() {
     timeout -k 10 "${LIMIT:-600}" $fixed "$@" >"$work/said" 2>&1 </dev/null

@@ -12,22 +12,9 @@
 #
 # PLATFORM=i386 leaves out those without this word in their names.
 . "${0%/*}/check.sh"
-waived=test/reliability/platforms.waived
 all=$(ls test/test_*.c | sed 's,.*/,,;s/\.c$//')
 bare="test_cell test_coro test_doorbell test_futex test_futex_portable test_harness test_mailbox
     test_owned test_recycle test_ring test_stack test_timers test_waiter"
-
-# The tests of program $2 that run on platform $1, by name; nothing if none is waived.  What is
-# waived goes to $work/skipped.
-names() {
-    awk -v platform="$1" -v program="$2" '$1 == platform && $2 == program { print $3 }' $waived \
-        >"$work/not"
-    [ -s "$work/not" ] || return
-    $under "$place/test/$2" --list >"$work/list" 2>>"$log"
-    grep -qx '\*' "$work/not" && cp "$work/list" "$work/not"
-    grep -Fxf "$work/not" "$work/list" >>"$work/skipped"
-    grep -vFxf "$work/not" "$work/list" || echo none
-}
 
 # One line: programs $2 in the kind of build that the other words name.
 platform() {
