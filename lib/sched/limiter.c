@@ -31,6 +31,7 @@
 enum {
     DEFAULT_TOTAL = 40,
     NAMES_TOTAL = 8,
+    CLOSES_TOTAL = 8,
     PATIENCE_NS = 20 * ASI_NS_PER_MS, /* how long a job waits to have its token again */
     MOST_HOLDERS = 8
 };
@@ -60,10 +61,14 @@ static struct anysync_limiter names = {.total = NAMES_TOTAL,
         .first = {&names.first, &names.first},
         .queue = {&names.queue, &names.queue},
         .next = &unlimited};
+static struct anysync_limiter closes = {.total = CLOSES_TOTAL,
+        .first = {&closes.first, &closes.first},
+        .queue = {&closes.queue, &closes.queue},
+        .next = &names};
 static _Alignas(64) struct anysync_limiter usual = {.total = DEFAULT_TOTAL,
         .first = {&usual.first, &usual.first},
         .queue = {&usual.queue, &usual.queue},
-        .next = &names};
+        .next = &closes};
 static struct anysync_limiter *all = &usual; /* [lock] */
 
 /* --- fork ------------------------------------------------------------------------------------- */
@@ -344,6 +349,11 @@ struct anysync_limiter *asi_limiter_of_names(void)
     return &names;
 }
 
+struct anysync_limiter *asi_limiter_of_closes(void)
+{
+    return &closes;
+}
+
 struct anysync_limiter *anysync_default_limiter(void)
 {
     return &usual;
@@ -371,7 +381,7 @@ int anysync_limiter_new(size_t total, struct anysync_limiter **ret_limiter)
 
 static bool is_always_there(const struct anysync_limiter *limiter)
 {
-    return limiter == &usual || limiter == &names || limiter == &unlimited;
+    return limiter == &usual || limiter == &names || limiter == &closes || limiter == &unlimited;
 }
 
 struct anysync_limiter *anysync_limiter_ref(struct anysync_limiter *limiter)
