@@ -253,8 +253,7 @@ int anysync_port_dispatch(struct anysync_port *port)
     return deliver_due(port, false);
 }
 
-int anysync_port_next(
-        struct anysync_port *port, struct anysync_future **ret_future, void **ret_argument)
+static int next(struct anysync_port *port, struct anysync_future **ret_future, void **ret_argument)
 {
     int count = port->done ? 0 : deliver_due(port, true);
     struct record *record = port->done;
@@ -275,6 +274,15 @@ int anysync_port_next(
     asi_free(record);
     drop(port);
     return 0;
+}
+
+int anysync_port_next(
+        struct anysync_port *port, struct anysync_future **ret_future, void **ret_argument)
+{
+    asi_refs_add(&port->refs); /* a function that is called on the way may drop the last one */
+    int status = next(port, ret_future, ret_argument);
+    drop(port);
+    return status;
 }
 
 /* --- adding ----------------------------------------------------------------------------------- */
