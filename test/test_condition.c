@@ -8,6 +8,7 @@
  *   a signal that nobody waits for is nothing      a_signal_without_waiters_is_nothing
  *   a wait can be given up, and holds the mutex    a_wait_that_is_given_up_holds_the_mutex
  *   a signal that was given counts                 a_cancel_after_the_signal_is_too_late
+ *     and is handed on by who was abandoned        a_signal_does_not_go_with_who_was_abandoned
  *   who waits has to hold the mutex                who_waits_holds_the_mutex
  *   refusals                                       a_callback_is_refused
  *                                                  without_memory_there_is_none
@@ -16,6 +17,7 @@
  *   no signal is lost, none is for nothing         stress_a_queue_by_two_conditions
  *     nor between the unlock and the wait          stress_two_take_turns
  */
+#include "abandoned.h"
 #include "fault.h"
 #include "futures.h"
 #include "jobs.h"
@@ -174,6 +176,72 @@ ANYSYNC_COROUTINE(void, check_too_late)
 TEST(a_cancel_after_the_signal_is_too_late)
 {
     CHECK_EQ(check_too_late_run(), 0);
+}
+
+/* --- who is abandoned ------------------------------------------------------------------------- */
+
+static atomic_bool in_line;
+
+ANYSYNC_BLOCKING(void, job_waits, (int, ms))
+{
+    int error = 0, status = 0;
+
+    ANYSYNC_LOCKED(mutex, &error)
+    {
+        atomic_store(&in_line, true);
+        status = anysync_condition_wait(condition, mutex, anysync_in_ms(ms));
+    }
+    return error ? error : status;
+}
+
+static job_waits_future job;
+
+static void start_job(int ms)
+{
+    atomic_store(&in_line, false);
+    CHECK_EQ(job_waits_start(&job, ms), 0);
+    while (!atomic_load(&in_line))
+        ;
+    while (anysync_mutex_lock(mutex, ANYSYNC_POLL) != 0)
+        ;
+    anysync_mutex_unlock(mutex); /* so it waits */
+}
+
+static void expect_of_job(int status)
+{
+    CHECK_EQ(job_waits_wait(&job, ANYSYNC_FOREVER), status);
+    job_waits_drop(&job);
+}
+
+static void wait_first(void *argument)
+{
+    (void)argument;
+    CHECK_EQ(anysync_mutex_lock(mutex, ANYSYNC_FOREVER), 0);
+    (void)!anysync_condition_wait(condition, mutex, ANYSYNC_FOREVER);
+}
+
+static void signal_first(void *argument)
+{
+    (void)argument;
+    start_job(60000);
+    anysync_condition_signal(condition);
+}
+
+static void broadcast_to_first(void *argument)
+{
+    (void)argument;
+    anysync_condition_broadcast(condition);
+    start_job(200); /* it comes after that */
+}
+
+TEST(a_signal_does_not_go_with_who_was_abandoned)
+{
+    make_both();
+    abandon_in_line(wait_first, signal_first, NULL);
+    expect_of_job(0);
+    abandon_in_line(wait_first, broadcast_to_first, NULL);
+    expect_of_job(-ETIMEDOUT);
+    drop_both();
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */

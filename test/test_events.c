@@ -10,6 +10,7 @@
  *   a barrier opens for all, round after round     a_barrier_opens_when_all_are_there
  *     who gives up has not arrived                 who_gives_up_has_not_arrived
  *   giving up loses nothing                        waits_can_be_given_up
+ *     nor does a loop that leaves its tasks        a_count_does_not_go_with_who_was_abandoned
  *   callbacks may set, post and poll               a_callback_may_set_and_poll
  *   refusals                                       without_memory_there_is_nothing
  *                                                  a_forked_child_is_refused
@@ -17,6 +18,7 @@
  *                                                  stress_posts_are_not_lost
  *                                                  stress_rounds_of_a_barrier
  */
+#include "abandoned.h"
 #include "fault.h"
 #include "futures.h"
 #include "jobs.h"
@@ -169,6 +171,35 @@ TEST(a_semaphore_serves_in_order)
 {
     CHECK_EQ(check_order_run(), 0);
     CHECK_EQ(check_order_run_here(), 0);
+}
+
+static void take_count(void *semaphore)
+{
+    (void)!anysync_semaphore_wait(semaphore, ANYSYNC_FOREVER);
+}
+
+static void post_one(void *semaphore)
+{
+    anysync_semaphore_post(semaphore, 1);
+}
+
+static void post_none(void *semaphore)
+{
+    CHECK_EQ(anysync_semaphore_count(semaphore), 0);
+}
+
+TEST(a_count_does_not_go_with_who_was_abandoned)
+{
+    struct anysync_semaphore *semaphore = new_semaphore(0);
+
+    abandon_in_line(take_count, post_one, semaphore);
+    CHECK_EQ(anysync_semaphore_count(semaphore), 1);
+    CHECK_EQ(anysync_semaphore_wait(semaphore, ANYSYNC_POLL), 0);
+    abandon_in_line(take_count, post_none, semaphore);
+    CHECK_EQ(anysync_semaphore_count(semaphore), 0);
+    anysync_semaphore_post(semaphore, 1);
+    CHECK_EQ(anysync_semaphore_count(semaphore), 1);
+    anysync_semaphore_unref(semaphore);
 }
 
 /* --- barriers --------------------------------------------------------------------------------- */

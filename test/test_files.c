@@ -9,6 +9,7 @@
  *                                                k10_a_whole_file_is_replaced_at_once
  *         and brought to the disk                k10_a_replaced_file_reaches_the_disk
  *       sentences name the file                  k10_what_fails_names_the_file
+ *       a close needs no token of others         k10_a_close_needs_no_token_of_the_default_limiter
  *       deadlines: a hanging open is left        k10_a_hanging_open_is_left_at_its_deadline
  *                                                k10_a_late_content_is_dropped
  *       late, cancelled: nothing is begun        k10_nothing_begins_after_the_deadline
@@ -338,6 +339,27 @@ TEST(k10_a_cancelled_task_changes_nothing)
     open_folder();
     in_worlds(IN_COROUTINES, check_cancelled);
     close_folder();
+}
+
+ANYSYNC_COROUTINE(void, close_it, (int, fd))
+{
+    return anysync_file_close(fd);
+}
+
+TEST(k10_a_close_needs_no_token_of_the_default_limiter)
+{
+    size_t total = figures(NULL).total;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close_it_future future;
+
+    for (size_t i = 0; i < total; i++)
+        CHECK_EQ(anysync_limiter_acquire(NULL, ANYSYNC_POLL), 0);
+    CHECK_EQ(close_it_start(&future, fd), 0);
+    CHECK_EQ(close_it_wait(&future, anysync_in_seconds(10)), 0);
+    for (size_t i = 0; i < total; i++)
+        anysync_limiter_release(NULL);
+    CHECK_EQ(fcntl(fd, F_GETFD), -1);
+    close_it_drop(&future);
 }
 
 static void in_callback(evutil_socket_t fd, short events, void *called)

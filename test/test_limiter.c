@@ -11,6 +11,7 @@
  *       first come, first served, all kinds        h3_first_come_first_served
  *       who gives up loses nothing                 h3_who_gives_up_loses_nothing
  *                                                  h3_stress_tokens_survive_who_gives_up
+ *       nor does a loop that leaves its tasks      h3_no_token_goes_with_who_was_abandoned
  *       in every world                             h3_tokens_in_every_world
  *       a callback is told what to do              h3_a_callback_does_not_wait_for_a_token
  *       never more at once than tokens             h3_stress_never_more_at_once_than_tokens
@@ -19,6 +20,7 @@
  *       one too many released stops the program    h3_a_release_too_many_is_a_bug
  *       in a forked child all tokens are back      h3_in_a_child_all_tokens_are_back
  */
+#include "abandoned.h"
 #include "fault.h"
 #include "jobs.h"
 
@@ -324,6 +326,38 @@ TEST(h3_a_callback_does_not_wait_for_a_token)
     CHECK_EQ(calls_back_run_here(), 0);
     anysync_future_unref(callback_ran);
     anysync_limiter_unref(line);
+}
+
+static void take_token(void *limiter)
+{
+    (void)!anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
+}
+
+static void release_token(void *limiter)
+{
+    CHECK_EQ(figures(limiter).waiting, 1);
+    anysync_limiter_release(limiter);
+}
+
+static void keep_token(void *limiter)
+{
+    CHECK_EQ(figures(limiter).waiting, 1);
+}
+
+TEST(h3_no_token_goes_with_who_was_abandoned)
+{
+    struct anysync_limiter *limiter = new_limiter(1);
+
+    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_POLL), 0);
+    abandon_in_line(take_token, keep_token, limiter);
+    CHECK_EQ(figures(limiter).waiting, 0);
+    anysync_limiter_release(limiter);
+    CHECK_EQ(anysync_limiter_acquire(limiter, ANYSYNC_POLL), 0);
+    abandon_in_line(take_token, release_token, limiter);
+    CHECK_EQ(figures(limiter).borrowed, 0);
+    CHECK_EQ(anysync_limiter_acquire(limiter, anysync_in_ms(1)), 0);
+    anysync_limiter_release(limiter);
+    anysync_limiter_unref(limiter);
 }
 
 /* --- many ------------------------------------------------------------------------------------- */

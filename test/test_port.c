@@ -346,6 +346,10 @@ TEST(a_port_may_be_closed_by_a_function)
         CHECK_EQ(anysync_port_on_done(port, future, close_it, port), 0);
     CHECK_EQ(anysync_port_dispatch(port), 1);
     CHECK_EQ(noted.called, 3);
+    port = new_port();
+    CHECK_EQ(anysync_port_on_done(port, future, close_it, port), 0);
+    CHECK_EQ(anysync_port_next(port, NULL, NULL), -EAGAIN);
+    CHECK_EQ(noted.called, 4);
     anysync_future_unref(future);
 }
 

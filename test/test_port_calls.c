@@ -8,6 +8,8 @@
  *     nor if there was no time                     a_call_without_time_is_not_sent
  *     or, if it has begun, is waited for           a_call_that_has_begun_is_waited_for
  *   a closed port                                  a_closed_port_refuses_calls
+ *   within a dispatch it is told                   a_dispatch_around_others_is_known
+ *     and not after its end                        dispatches_may_end_in_any_order
  *   nothing is lost                                stress_calls_from_everywhere
  */
 #include "ports.h"
@@ -122,6 +124,87 @@ TEST(a_closed_port_refuses_calls)
     call_other_drop(&caller);
     CHECK_EQ(anysync_port_call(port, never, NULL, ANYSYNC_FOREVER), -ESHUTDOWN);
     drop_port(port);
+}
+
+static struct anysync_port *outer, *inner;
+
+static int calls_outer(void *argument)
+{
+    CHECK_EQ(anysync_port_call(outer, never, argument, anysync_in_seconds(1)), -EDEADLK);
+    CHECK_EQ(anysync_port_dispatch(outer), -EDEADLK);
+    return 0;
+}
+
+static int dispatches_inner(void *argument)
+{
+    call_other_future caller;
+
+    CHECK_EQ(call_other_start(&caller, inner, calls_outer, argument), 0);
+    CHECK(is_readable(inner, -1));
+    CHECK_EQ(anysync_port_dispatch(inner), 1);
+    CHECK_EQ(call_other_wait(&caller, ANYSYNC_FOREVER), 0);
+    call_other_drop(&caller);
+    return 0;
+}
+
+TEST(a_dispatch_around_others_is_known)
+{
+    call_other_future caller;
+
+    outer = new_port();
+    inner = new_port();
+    CHECK_EQ(call_other_start(&caller, outer, dispatches_inner, NULL), 0);
+    CHECK(is_readable(outer, -1));
+    CHECK_EQ(anysync_port_dispatch(outer), 1);
+    CHECK_EQ(call_other_wait(&caller, ANYSYNC_FOREVER), 0);
+    call_other_drop(&caller);
+    drop_port(inner);
+    drop_port(outer);
+}
+
+static int sleeps(void *argument)
+{
+    return anysync_sleep(anysync_in_ms((intptr_t)argument));
+}
+
+ANYSYNC_COROUTINE(void, dispatches, (struct anysync_port *, port))
+{
+    CHECK_EQ(anysync_port_dispatch(port), 1);
+    return 0;
+}
+
+ANYSYNC_COROUTINE(void, dispatch_both)
+{
+    dispatches_future first, second;
+
+    CHECK_EQ(dispatches_start(&first, outer), 0);
+    CHECK_EQ(dispatches_start(&second, inner), 0);
+    CHECK_EQ(dispatches_wait(&first, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(dispatches_wait(&second, ANYSYNC_FOREVER), 0);
+    dispatches_drop(&first);
+    dispatches_drop(&second);
+    return 0;
+}
+
+TEST(dispatches_may_end_in_any_order)
+{
+    call_other_future first, second;
+
+    outer = new_port();
+    inner = new_port();
+    CHECK_EQ(call_other_start(&first, outer, sleeps, (void *)(intptr_t)5), 0);
+    CHECK_EQ(call_other_start(&second, inner, sleeps, (void *)(intptr_t)20), 0);
+    CHECK(is_readable(outer, -1));
+    CHECK(is_readable(inner, -1));
+    CHECK_EQ(dispatch_both_run_here(), 0);
+    CHECK_EQ(call_other_wait(&first, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(call_other_wait(&second, ANYSYNC_FOREVER), 0);
+    call_other_drop(&first);
+    call_other_drop(&second);
+    CHECK_EQ(anysync_port_dispatch(outer), 0);
+    CHECK_EQ(anysync_port_dispatch(inner), 0);
+    drop_port(inner);
+    drop_port(outer);
 }
 
 /* --- stress ----------------------------------------------------------------------------------- */

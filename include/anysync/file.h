@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Files.  The system has no way to wait for them, so in a coroutine each call is a job of the
- * common pool, with a token of the default limiter (<anysync/offload.h>); on a plain thread or in a
- * job it just does it.
+ * common pool, with a token of the default limiter (<anysync/offload.h>), but for a close, which
+ * waits for other closes only; on a plain thread or in a job it just does it.
  *
  * DEADLINES  Open, stat and the reading of a whole file work on memory of their own: a coroutine
  *   leaves them alone when its deadline passes or it is cancelled.  What is asked of a descriptor,

@@ -34,11 +34,16 @@ struct anysync_condition *anysync_condition_unref(struct anysync_condition *cond
     return NULL;
 }
 
+static void hand_on(struct asi_line *line)
+{
+    anysync_condition_signal(asi_container_of(line, struct anysync_condition, line));
+}
+
 int anysync_condition_wait(
         struct anysync_condition *condition, struct anysync_mutex *mutex, anysync_time deadline)
 {
     struct asi_line *line = &condition->line;
-    struct asi_turn turn;
+    struct asi_place place;
 
     if (!asi_line_is_ours(line))
         return asi_line_say(line, -EOWNERDEAD);
@@ -49,13 +54,16 @@ int anysync_condition_wait(
     error = asi_turn_may_wait(deadline);
     if (error)
         return asi_line_say(line, error);
-    asi_turn_init(&turn);
+    asi_turn_init(&place.turn);
+    place.turn.item = NULL; /* a broadcast is not handed on: all others have had it */
     bool owner = asi_owned_take(&line->lock);
-    asi_turn_join(&line->turns, &turn);
+    asi_turn_join(&line->turns, &place.turn);
     asi_owned_give(&line->lock, owner);
+    asi_place_in(&place, line, hand_on);
     anysync_mutex_unlock(mutex);
-    error = asi_line_wait(line, &turn, deadline);
+    error = asi_line_wait(line, &place.turn, deadline);
     int lost = asi_mutex_lock_again(mutex);
+    asi_place_out(&place);
     return lost ? lost : asi_line_say(line, error);
 }
 
@@ -67,8 +75,10 @@ void anysync_condition_signal(struct anysync_condition *condition)
         return;
     bool owner = asi_owned_take(&line->lock);
     struct asi_turn *turn = asi_turn_first(&line->turns);
-    if (turn)
+    if (turn) {
         asi_turn_take(turn, 0);
+        turn->item = condition;
+    }
     asi_owned_give(&line->lock, owner);
     if (turn)
         asi_turn_deliver(turn);

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "sched/error.h"
+#include "sched/limiter.h"
 #include "sched/scope.h"
 #include "sched/wait.h"
 #include "thread/local.h"
@@ -191,6 +192,7 @@ int anysync_file_sync(int fd, anysync_time deadline)
 
 int anysync_file_close(int fd)
 {
+    const struct anysync_offload_options options = {.limiter = asi_limiter_of_closes()};
     struct piece piece = {.fd = fd}, *at = &piece;
     struct anysync_scope shield;
     char text[SHOWN_SIZE];
@@ -202,7 +204,7 @@ int anysync_file_close(int fd)
         return error ? refuse(error, "closing", text) : 0;
     }
     anysync_shield_enter(&shield, ANYSYNC_FOREVER);
-    error = perform(&close_function, &at, NULL, false, NULL, ANYSYNC_FOREVER);
+    error = anysync_offload(&close_function, &at, NULL, &options, ANYSYNC_FOREVER);
     /* No job was to be had; or this is a child that the task has forked. */
     if (error == -EAGAIN || error == -ENOMEM || error == -EOWNERDEAD)
         error = close_body(&at, NULL);

@@ -102,16 +102,6 @@ static inline void hook_in(struct anysync_mutex *mutex, struct anysync_task *tas
     asi_task_hook_in(task, &mutex->hook);
 }
 
-static inline void hook_out(struct asi_task_hook *hook, struct anysync_task *task)
-{
-    struct asi_task_hook **at = &task->hook;
-
-    while (*at != hook)
-        at = &(*at)->next;
-    *at = hook->next;
-    task->hooked = task->hook;
-}
-
 static void holder_ended(struct asi_task_hook *hook, struct anysync_task *task)
 {
     struct anysync_mutex *mutex = asi_container_of(hook, struct anysync_mutex, hook);
@@ -220,7 +210,7 @@ static inline void place_in(struct place *place)
 static inline void place_out(struct place *place)
 {
     if (place->who.task)
-        hook_out(&place->hook, place->who.task);
+        asi_task_hook_out(place->who.task, &place->hook);
 }
 
 static __attribute__((noinline)) int say_why(const struct anysync_mutex *mutex, int error)
@@ -438,7 +428,7 @@ void anysync_mutex_unlock(struct anysync_mutex *mutex)
     ASI_ASSERT(mutex->held && is_same(&mutex->who, &who),
             "who unlocks a mutex has to hold it: the task, job or thread that locked it");
     if (who.task)
-        hook_out(&mutex->hook, who.task);
+        asi_task_hook_out(who.task, &mutex->hook);
     let_go(mutex, owner);
 }
 

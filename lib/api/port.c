@@ -76,6 +76,13 @@ struct call {
     int status;
 };
 
+/* A dispatch that goes on, on its stack.  Dispatches are within one another, or (in coroutines of
+ * one thread) end in any order. */
+struct dispatch {
+    struct anysync_port *port;
+    struct dispatch *next; /* of this thread, which began before */
+};
+
 /* --- into the mailbox ------------------------------------------------------------------------- */
 
 static void free_port(struct anysync_port *port)
@@ -192,17 +199,40 @@ static struct asi_letter *take(struct anysync_port *port)
     }
 }
 
+/* Whether this thread is within a dispatch of PORT, perhaps with others within that. */
+static bool is_dispatching(const struct anysync_port *port)
+{
+    struct dispatch *each = asi_local.port;
+
+    while (each && each->port != port)
+        each = each->next;
+    return each;
+}
+
+static void end_dispatch(struct dispatch *dispatch)
+{
+    struct dispatch *each = asi_local.port;
+
+    if (each == dispatch) {
+        asi_local.port = dispatch->next;
+        return;
+    }
+    while (each->next != dispatch)
+        each = each->next;
+    each->next = dispatch->next;
+}
+
 /* Deliver at most AT_ONCE letters; with UNTIL_DONE, until one is there for next. */
 static int deliver_due(struct anysync_port *port, bool until_done)
 {
-    void *outer = asi_local.port;
+    struct dispatch dispatch = {port, asi_local.port};
     int count = 0;
 
     if (port->generation != asi_fork_generation)
         return asi_call_fails(-EOWNERDEAD, "the port is of the process this one was forked from");
-    if (outer == port)
+    if (is_dispatching(port))
         return asi_call_fails(-EDEADLK, "a function that a port calls cannot dispatch that port");
-    asi_local.port = port;
+    asi_local.port = &dispatch;
     asi_refs_add(&port->refs); /* a function may drop the last one */
     while (count < AT_ONCE && !(until_done && port->done)) {
         struct asi_letter *letter = take(port);
@@ -213,7 +243,7 @@ static int deliver_due(struct anysync_port *port, bool until_done)
     }
     if (count == AT_ONCE)
         asi_doorbell_ring(&port->bell); /* there may be more */
-    asi_local.port = outer;
+    end_dispatch(&dispatch);
     drop(port);
     return count;
 }
@@ -223,8 +253,7 @@ int anysync_port_dispatch(struct anysync_port *port)
     return deliver_due(port, false);
 }
 
-int anysync_port_next(
-        struct anysync_port *port, struct anysync_future **ret_future, void **ret_argument)
+static int next(struct anysync_port *port, struct anysync_future **ret_future, void **ret_argument)
 {
     int count = port->done ? 0 : deliver_due(port, true);
     struct record *record = port->done;
@@ -245,6 +274,15 @@ int anysync_port_next(
     asi_free(record);
     drop(port);
     return 0;
+}
+
+int anysync_port_next(
+        struct anysync_port *port, struct anysync_future **ret_future, void **ret_argument)
+{
+    asi_refs_add(&port->refs); /* a function that is called on the way may drop the last one */
+    int status = next(port, ret_future, ret_argument);
+    drop(port);
+    return status;
 }
 
 /* --- adding ----------------------------------------------------------------------------------- */
@@ -279,7 +317,7 @@ static int refuse_call(struct anysync_port *port, anysync_time deadline)
 {
     if (port->generation != asi_fork_generation)
         return asi_call_fails(-EOWNERDEAD, "the port is of the process this one was forked from");
-    if (asi_local.port == port)
+    if (is_dispatching(port))
         return asi_call_fails(-EDEADLK,
                 "this is the port's thread, within its dispatch: call the function directly");
     int error = asi_turn_may_wait(deadline);

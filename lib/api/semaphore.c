@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Semaphores.
+ *
+ * A count and a line (sched/line.h), of which one at least is empty.  A post hands what it can to
+ * those in line, and whoever was handed a count and is abandoned by its loop before it runs again
+ * hands it on by a post.
+ */
 #include <anysync/event.h>
 
 #include "base/memory.h"
@@ -56,6 +63,11 @@ void anysync_semaphore_post(struct anysync_semaphore *semaphore, size_t count)
     asi_turn_deliver_all(&chain);
 }
 
+static void hand_on(struct asi_line *line)
+{
+    anysync_semaphore_post(asi_container_of(line, struct anysync_semaphore, line), 1);
+}
+
 /* Lower the count, or (false) TURN joins, if it is there. */
 static bool lower(struct anysync_semaphore *semaphore, struct asi_turn *turn)
 {
@@ -73,7 +85,7 @@ static bool lower(struct anysync_semaphore *semaphore, struct asi_turn *turn)
 int anysync_semaphore_wait(struct anysync_semaphore *semaphore, anysync_time deadline)
 {
     struct asi_line *line = &semaphore->line;
-    struct asi_turn turn;
+    struct asi_place place;
 
     if (!asi_line_is_ours(line))
         return asi_line_say(line, -EOWNERDEAD);
@@ -82,10 +94,14 @@ int anysync_semaphore_wait(struct anysync_semaphore *semaphore, anysync_time dea
     int error = asi_turn_may_wait(deadline);
     if (error)
         return asi_line_say(line, error);
-    asi_turn_init(&turn);
-    if (lower(semaphore, &turn))
+    asi_turn_init(&place.turn);
+    place.turn.item = semaphore; /* a count is there for it in any case */
+    if (lower(semaphore, &place.turn))
         return 0;
-    return asi_line_say(line, asi_line_wait(line, &turn, deadline));
+    asi_place_in(&place, line, hand_on);
+    error = asi_line_wait(line, &place.turn, deadline);
+    asi_place_out(&place);
+    return asi_line_say(line, error);
 }
 
 size_t anysync_semaphore_count(struct anysync_semaphore *semaphore)

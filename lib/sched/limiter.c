@@ -31,6 +31,7 @@
 enum {
     DEFAULT_TOTAL = 40,
     NAMES_TOTAL = 8,
+    CLOSES_TOTAL = 8,
     PATIENCE_NS = 20 * ASI_NS_PER_MS, /* how long a job waits to have its token again */
     MOST_HOLDERS = 8
 };
@@ -60,10 +61,14 @@ static struct anysync_limiter names = {.total = NAMES_TOTAL,
         .first = {&names.first, &names.first},
         .queue = {&names.queue, &names.queue},
         .next = &unlimited};
+static struct anysync_limiter closes = {.total = CLOSES_TOTAL,
+        .first = {&closes.first, &closes.first},
+        .queue = {&closes.queue, &closes.queue},
+        .next = &names};
 static _Alignas(64) struct anysync_limiter usual = {.total = DEFAULT_TOTAL,
         .first = {&usual.first, &usual.first},
         .queue = {&usual.queue, &usual.queue},
-        .next = &names};
+        .next = &closes};
 static struct anysync_limiter *all = &usual; /* [lock] */
 
 /* --- fork ------------------------------------------------------------------------------------- */
@@ -121,6 +126,8 @@ struct in_line {
     struct asi_party party;
     struct anysync_task *who; /* NULL: a thread, or a job that wants its own token again */
     bool granted;             /* [lock, and the graph's] */
+    struct anysync_limiter *limiter;
+    struct asi_task_hook hook; /* of party.task, while it waits */
 };
 
 static struct anysync_task *who_calls(void)
@@ -293,6 +300,31 @@ static bool granted_after_all(
     return true;
 }
 
+/* Its task is abandoned in line, or was granted a token and never came to have it. */
+static void leave_abandoned(struct asi_task_hook *hook, struct anysync_task *task)
+{
+    struct in_line *place = asi_container_of(hook, struct in_line, hook);
+
+    if (!asi_limiter_withdraw(place->limiter, &place->claim))
+        give_back(place->limiter, task);
+}
+
+/* PLACE is in line, and waits from here on. */
+static void place_in(struct in_line *place, struct anysync_limiter *limiter)
+{
+    place->limiter = limiter;
+    place->hook.ending = leave_abandoned;
+    place->hook.ended = NULL;
+    if (place->party.task)
+        asi_task_hook_in(place->party.task, &place->hook);
+}
+
+static void place_out(struct in_line *place)
+{
+    if (place->party.task)
+        asi_task_hook_out(place->party.task, &place->hook);
+}
+
 /* [lock] A job has its token again. */
 static void borrow_one_more(struct anysync_limiter *limiter)
 {
@@ -344,6 +376,11 @@ struct anysync_limiter *asi_limiter_of_names(void)
     return &names;
 }
 
+struct anysync_limiter *asi_limiter_of_closes(void)
+{
+    return &closes;
+}
+
 struct anysync_limiter *anysync_default_limiter(void)
 {
     return &usual;
@@ -371,7 +408,7 @@ int anysync_limiter_new(size_t total, struct anysync_limiter **ret_limiter)
 
 static bool is_always_there(const struct anysync_limiter *limiter)
 {
-    return limiter == &usual || limiter == &names || limiter == &unlimited;
+    return limiter == &usual || limiter == &names || limiter == &closes || limiter == &unlimited;
 }
 
 struct anysync_limiter *anysync_limiter_ref(struct anysync_limiter *limiter)
@@ -438,10 +475,13 @@ int anysync_limiter_acquire(struct anysync_limiter *limiter, anysync_time deadli
             .open = &limiter->open,
             .over = &place.granted};
     bool extra;
+    place_in(&place, limiter);
     error = asi_party_wait_aimed(&place.party, 0, deadline, true, &aim, &extra);
+    bool late = error && granted_after_all(limiter, &place, extra);
+    place_out(&place);
     if (!error)
         return 0;
-    if (granted_after_all(limiter, &place, extra))
+    if (late)
         give_back(limiter, place.who); /* who gives up has none: the next one gets it */
     return error == -EDEADLK ? error : asi_call_fails(error, NULL);
 }

@@ -32,6 +32,10 @@ struct anysync_limiter *asi_limiter_unlimited(void);
 /* That of names that are looked up (<anysync/resolve.h>): 8 tokens. */
 struct anysync_limiter *asi_limiter_of_names(void);
 
+/* That of files that are closed (<anysync/file.h>): 8 tokens, which nobody else can have, so that
+ * who holds the last one of another limiter can close what it has. */
+struct anysync_limiter *asi_limiter_of_closes(void);
+
 /* For a job: whether it has a token now; otherwise CLAIM waits for one in the list. */
 bool asi_limiter_ask(struct anysync_limiter *limiter, struct asi_claim *claim);
 

@@ -38,6 +38,40 @@ int asi_line_say(const struct asi_line *line, int error)
     return asi_call_fails(error, NULL);
 }
 
+/* Before others can see that the task has gone, as the line may go then. */
+static void leave_abandoned(struct asi_task_hook *hook, struct anysync_task *task)
+{
+    struct asi_place *place = asi_container_of(hook, struct asi_place, hook);
+    struct asi_line *line = place->line;
+
+    (void)task;
+    if (!place->turn.woken) {
+        bool owner = asi_owned_take(&line->lock);
+        if (place->turn.waits)
+            asi_turn_take(&place->turn, -ECANCELED);
+        asi_owned_give(&line->lock, owner);
+    }
+    if (place->turn.status == 0 && place->turn.item)
+        place->hand_on(line);
+}
+
+void asi_place_in(
+        struct asi_place *place, struct asi_line *line, void (*hand_on)(struct asi_line *line))
+{
+    place->line = line;
+    place->hand_on = hand_on;
+    place->hook.ending = leave_abandoned;
+    place->hook.ended = NULL;
+    if (place->turn.task)
+        asi_task_hook_in(place->turn.task, &place->hook);
+}
+
+void asi_place_out(struct asi_place *place)
+{
+    if (place->turn.task)
+        asi_task_hook_out(place->turn.task, &place->hook);
+}
+
 int asi_line_wait(struct asi_line *line, struct asi_turn *turn, anysync_time deadline)
 {
     int error = asi_turn_sleep(turn, deadline, true);

@@ -41,6 +41,24 @@ static inline bool asi_line_is_ours(const struct asi_line *line)
     return ASI_LIKELY(line->generation == asi_fork_generation);
 }
 
+/*
+ * Somebody in line for what is lost if nobody takes it.  A task that was handed it, and is
+ * abandoned by its loop before it runs again, never had it: then it is handed on.
+ */
+struct asi_place {
+    struct asi_turn turn;
+    struct asi_line *line;
+    void (*hand_on)(struct asi_line *line);
+    struct asi_task_hook hook; /* of turn.task, while it waits */
+};
+
+/* PLACE, whose turn has joined LINE, waits from here on, to asi_place_out().  HAND_ON is called if
+ * its turn was served and its item is not NULL. */
+void asi_place_in(
+        struct asi_place *place, struct asi_line *line, void (*hand_on)(struct asi_line *line));
+
+void asi_place_out(struct asi_place *place);
+
 /* TURN has joined: wait until it was served, or leave the line.  Returns its status, or -ETIMEDOUT
  * or -ECANCELED, not noted. */
 int asi_line_wait(struct asi_line *line, struct asi_turn *turn, anysync_time deadline);

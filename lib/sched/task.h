@@ -217,6 +217,17 @@ static inline void asi_task_hook_in(struct anysync_task *task, struct asi_task_h
     task->hooked = true;
 }
 
+/* Take HOOK out of TASK again, which runs. */
+static inline void asi_task_hook_out(struct anysync_task *task, struct asi_task_hook *hook)
+{
+    struct asi_task_hook **at = &task->hook;
+
+    while (*at != hook)
+        at = &(*at)->next;
+    *at = hook->next;
+    task->hooked = task->hook;
+}
+
 /* The slot of a task that runs. */
 static inline struct asi_slot asi_task_slot(struct anysync_task *task)
 {

@@ -26,7 +26,7 @@ struct asi_local {
     void *vars;      /* its context variables, likewise; lib/sched/vars.h */
     void *context;   /* one that was let go, kept for the next capture; lib/sched/vars.h */
     void *here;      /* a loop kept for the next run_here */
-    void *port;      /* the one that calls now what was due; lib/api/port.c */
+    void *port;      /* the innermost that calls now what was due; lib/api/port.c */
     struct asi_error *error; /* last error of the thread's code outside tasks; lib/sched/error.h */
     int error_code;
     struct asi_spin spin;
