@@ -333,9 +333,10 @@ static int attempt(struct anysync_mutex *mutex, const struct who *who, struct pl
     if (status == -EAGAIN && !again && place)
         join(mutex, place, who, owner);
     asi_owned_give(&mutex->lock, owner);
-    if (again)
-        return asi_call_fails(-EDEADLK, "the caller holds the mutex already");
-    return status;
+    if (!again)
+        return status;
+    (void)asi_call_fails(-EDEADLK, "the caller holds the mutex already");
+    return -EDEADLK;
 }
 
 static __attribute__((noinline)) int lock_slowly(struct anysync_mutex *mutex, anysync_time deadline)

@@ -147,12 +147,12 @@ static struct anysync_offload_options get_options(void)
 static int fill(struct question *question, const char *host, const char *service,
         const struct anysync_resolve_options *options)
 {
+    memset(question, 0, sizeof(*question));
     if (!host && !service)
         return asi_call_fails(-EINVAL, "neither a host nor a service was given to resolve");
     if ((host && strlen(host) >= HOST_SIZE) || (service && strlen(service) >= SERVICE_SIZE))
         return asi_call_fails(-EINVAL, "%.60s: a name of that length is none",
                 host && strlen(host) >= HOST_SIZE ? host : service);
-    memset(question, 0, sizeof(*question));
     question->has_host = host;
     question->has_service = service;
     if (host)
@@ -216,13 +216,14 @@ static int dial(const struct anysync_address *address, anysync_time deadline, in
 
 int anysync_dial_name(const char *host, const char *service, anysync_time deadline, int *ret_fd)
 {
-    struct anysync_addresses *addresses;
+    struct anysync_addresses *addresses = NULL;
     char text[SHOWN_SIZE];
     size_t tried = 0;
     int error = anysync_resolve(host, service, NULL, deadline, &addresses);
 
     if (error)
         return error;
+    ASI_ASSERT(addresses && addresses->count > 0, "a name that is found has an address");
     do {
         error = dial(&addresses->list[tried], share(deadline, addresses->count - tried), ret_fd);
         tried++;

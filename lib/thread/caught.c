@@ -26,9 +26,9 @@ enum { PLACES = 32, SIGNALS = 64 };
 
 struct place {
     asi_atomic(uint64_t) wants; /* 0: nothing */
+    uint64_t set;               /* [lock] */
     int pipe[2];                /* [const] once made */
     pid_t process;              /* whose it is; written before wants */
-    uint64_t set;               /* [lock] */
     bool made;                  /* [lock] it has a pipe */
     bool taken;                 /* [lock] */
 };
