@@ -415,7 +415,7 @@ int anysync_file_read_all(
         const char *path, size_t limit, anysync_time deadline, char **ret_bytes, size_t *ret_size)
 {
     struct request request = {.limit = limit};
-    struct content content = {NULL};
+    struct content content = {.bytes = NULL};
     int error = on_path(
             &read_all_function, "reading", path, &request, &content, drop_content, deadline);
 
