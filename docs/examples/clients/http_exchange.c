@@ -57,9 +57,10 @@ static void drop(struct http_bytes *bytes)
 static bool is_answer(const struct http_exchange *exchange, long status)
 {
     bool follows = exchange->client->options.redirects >= 0;
+    const char *where = http_header(exchange->head.data, "Location");
 
-    return status >= 200 &&
-           !(follows && status / 100 == 3 && http_header(exchange->head.data, "Location"));
+    /* curl does not follow one that says nothing */
+    return status >= 200 && !(follows && status / 100 == 3 && where && *where);
 }
 
 static size_t on_header(char *data, size_t one, size_t size, void *context)
@@ -371,8 +372,12 @@ int http_exchange_wait(
     for (;;) {
         int error = curl_loop_run(exchange->client->loop, look, &this);
         exchange->settled = error == -ESHUTDOWN || this.over;
-        if (error == -ESHUTDOWN)
-            return http_exchange_outcome(exchange);
+        if (error == -ESHUTDOWN) {
+            error = http_exchange_outcome(exchange);
+            if (!error) /* it was over before the close, and what has come is here to be found */
+                (void)found(exchange);
+            return error;
+        }
         if (!error && !this.over && is_late(exchange))
             error = say_late(exchange); /* though more may be there: of all of it */
         if (error || this.yes)
