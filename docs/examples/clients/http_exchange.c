@@ -86,6 +86,8 @@ static size_t on_header(char *data, size_t one, size_t size, void *context)
     curl_easy_getinfo(exchange->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
     exchange->status = (int)status;
     exchange->have_head = is_answer(exchange, status);
+    if (!exchange->have_head && status == 303) /* to be got there, whatever was asked here */
+        curl_easy_setopt(exchange->transfer.easy, CURLOPT_CUSTOMREQUEST, NULL);
     if (exchange->have_head && !exchange->whole)
         anysync_event_set(exchange->changed);
     return size;
@@ -257,6 +259,10 @@ static int set_what_is_sent(struct http_exchange *exchange, CURL *easy)
     } else if (request->body) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->size);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+        /* 301 and 302 make a POST a GET, and take the body off nothing else */
+        if (strcmp(method, "POST") == 0)
+            return 0;
+        curl_easy_setopt(easy, CURLOPT_POSTREDIR, CURL_REDIR_POST_301 | CURL_REDIR_POST_302);
     } else if (strcmp(method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
         return 0;
