@@ -15,7 +15,8 @@
  *   silent: to a command              a_paused_server_...
  *   slow to cancel, to begin          a_slow_cancel_does_not_hold_up_the_loop,
  *                                     a_cancel_that_comes_before_...
- *   none at all, but garbage          garbage_..., who_hangs_up_...
+ *   none at all, but garbage          garbage_..., who_hangs_up_...,
+ *                                     a_refusal_without_words_...
  */
 #include "postgres_tests.h"
 
@@ -492,4 +493,28 @@ static void check_later_garbage(void)
 TEST(garbage_in_the_place_of_an_answer_ends_the_connection)
 {
     in_worlds(PLAIN | HERE, check_later_garbage);
+}
+
+/* A refusal of which nothing is said but its SQLSTATE. */
+static void check_refusal_without_words(void)
+{
+    static const char text[] = "E\0\0\0\x0c"
+                               "C23505\0\0"
+                               "Z\0\0\0\x05I";
+    struct server liar = {0};
+    struct postgres *db = NULL;
+    int listener = listen_somewhere(&liar.port);
+
+    liar.pid = answer_with(listener, text, sizeof(text) - 1);
+    close(listener);
+    GOOD(postgres_connect(postgres_server_info(&liar, "sslmode=disable"), SOON, &db));
+    for (int i = 0; i < 2; i++)
+        BAD(postgres_execute(db, "SELECT 1", SOON), -EREMOTEIO, "SQLSTATE 23505");
+    postgres_close(db);
+    server_kill(&liar);
+}
+
+TEST(a_refusal_without_words_is_one)
+{
+    in_worlds(PLAIN | HERE, check_refusal_without_words);
 }

@@ -216,10 +216,10 @@ static int verdict(struct postgres *db)
         return anysync_fail(-EPROTO, "%s: the answer to \"%.*s\" makes no sense: %s", db->name,
                 SHOWN, db->statement, *why ? why : "there was none");
     }
+    const char *said = PQresultErrorField(db->failure, PG_DIAG_MESSAGE_PRIMARY);
     return anysync_fail(-EREMOTEIO, "%s: \"%.*s\": %s (SQLSTATE %s)", db->name, SHOWN,
             db->statement,
-            postgres_one_line(
-                    why, sizeof(why), PQresultErrorField(db->failure, PG_DIAG_MESSAGE_PRIMARY)),
+            postgres_one_line(why, sizeof(why), said ? said : "the server does not say why"),
             state);
 }
 
