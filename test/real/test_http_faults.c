@@ -17,8 +17,11 @@
  *                                                   the_end_of_its_loop_is_the_end_of_a_client,
  *                                                   a_body_that_had_come_outlives_the_close
  *   nothing is left                                 nothing_is_left_behind
+ *                                                   without_memory_nobody_is_left_to_the_loop
  */
 #include "http_clients.h"
+
+#include "fault.h"
 
 /* --- faults ----------------------------------------------------------------------------------- */
 
@@ -246,6 +249,39 @@ TEST(a_cancel_closes_the_connection_at_once)
     open_client();
     in_worlds(PLAIN | WORKER | HERE, cancel_it);
     http_close(client);
+}
+
+/* Leave a body in the middle, while the NTH allocation fails.  Returns whether one did. */
+static bool leave_without_memory(int nth)
+{
+    int error = 0;
+
+    ANYSYNC_WITH(http_exchanging, exchange, &error, client,
+            (struct http_request){.url = url_of("/slow")})
+    {
+        CHECK_EQ(http_exchange_status(exchange), 200);
+        fault_fail("malloc", nth, false);
+    }
+    bool failed = fault_failed("malloc") > 0;
+    fault_clear();
+    return failed;
+}
+
+TEST(without_memory_nobody_is_left_to_the_loop)
+{
+    struct http_options options = {0};
+
+    start_nginx();
+    CHECK_EQ(anysync_executor_new(NULL, &options.executor), 0);
+    CHECK_EQ(http_open(&options, &client), 0);
+    expect_hello();
+    int before = test_fd_count();
+    for (int nth = 1; leave_without_memory(nth); nth++)
+        CHECK_GE(before, test_fd_count());
+    expect_hello();
+    http_close(client);
+    CHECK_EQ(anysync_executor_shutdown(options.executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+    anysync_executor_unref(options.executor);
 }
 
 TEST(a_close_ends_what_is_under_way)

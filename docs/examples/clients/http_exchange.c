@@ -395,10 +395,21 @@ int http_exchange_wait(
     }
 }
 
+/* Take EXCHANGE off the loop, which is not left with what will be freed: not for want of memory
+ * either. */
+static void end_surely(struct http_exchange *exchange)
+{
+    ANYSYNC_SHIELD(NULL, ANYSYNC_FOREVER)
+    {
+        while (curl_loop_run(exchange->client->loop, end, exchange) == -ENOMEM)
+            (void)!anysync_sleep(anysync_in_ms(1));
+    }
+}
+
 void http_exchange_close(struct http_exchange *exchange)
 {
     if (exchange->begun && !exchange->settled)
-        (void)!curl_loop_run(exchange->client->loop, end, exchange);
+        end_surely(exchange);
     if (exchange->transfer.easy)
         curl_easy_cleanup(exchange->transfer.easy);
     anysync_event_unref(exchange->changed);
