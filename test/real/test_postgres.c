@@ -292,38 +292,6 @@ TEST(rows_that_are_late_are_not_lost)
     in_worlds(PLAIN | WORKER | HERE, check_rows_until);
 }
 
-ANYSYNC_COROUTINE(void, end_when_it_waits, (struct postgres *, watcher), (int, pid),
-        (struct anysync_executor *, executor))
-{
-    wait_until_active(watcher, pid);
-    return anysync_executor_shutdown(executor, ANYSYNC_CANCEL, SOON, NULL);
-}
-
-TEST(rows_whose_loop_ends_are_named)
-{
-    struct postgres_query query = {.sql = "SELECT 'a row', pg_sleep(3600)"};
-    struct anysync_generator_options options = {0};
-    struct postgres *watcher = connect_to(&shared);
-    postgres_rows_generator rows;
-    end_when_it_waits_future soon;
-    const PGresult *row = NULL;
-
-    db = connect_to(&shared);
-    GOOD(anysync_executor_new(NULL, &options.executor));
-    GOOD(postgres_rows_open_with(&options, &rows, db, &query));
-    GOOD(end_when_it_waits_start(
-            &soon, watcher, PQbackendPID(postgres_libpq(db)), options.executor));
-    BAD(postgres_rows_next(&rows, &row), -ECANCELED, name_of(&shared));
-    CHECK_CONTAINS(anysync_last_error()->message, "a row");
-    GOOD(end_when_it_waits_wait(&soon, SOON));
-    end_when_it_waits_drop(&soon);
-    postgres_rows_drop(&rows);
-    CHECK_EQ(number(db, "SELECT 1"), 1);
-    postgres_close(db);
-    postgres_close(watcher);
-    anysync_executor_unref(options.executor);
-}
-
 /* --- transactions ----------------------------------------------------------------------------- */
 
 static void check_transactions(void)

@@ -21,8 +21,6 @@
 
 #include "redis_here.h"
 
-#include <dlfcn.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
 
 /* --- commands --------------------------------------------------------------------------------- */
@@ -310,43 +308,6 @@ TEST(a_batch_that_timed_out_can_be_waited_for_again)
 {
     begin_connected();
     in_every_world(check_again);
-    done();
-}
-
-static atomic_int room = 1000000; /* for so many commands more */
-
-/* hiredis', without memory for some. */
-int redisAsyncFormattedCommand(redisAsyncContext *context, redisCallbackFn *function,
-        void *argument, const char *command, size_t size)
-{
-    int (*original)(redisAsyncContext *, redisCallbackFn *, void *, const char *, size_t);
-    void *address = dlsym(RTLD_NEXT, "redisAsyncFormattedCommand");
-
-    memcpy(&original, &address, sizeof(original));
-    return atomic_fetch_sub(&room, 1) > 0 ? original(context, function, argument, command, size)
-                                          : REDIS_ERR;
-}
-
-/* Nobody else's command gets into its transaction. */
-TEST(a_batch_without_memory_in_the_middle_ends_the_connection)
-{
-    begin_connected();
-    struct redis_batch *batch = new_batch();
-    redisReply *reply = NULL;
-
-    CHECK_EQ(redis_batch_add(batch, "MULTI"), 0);
-    CHECK_EQ(redis_batch_add(batch, "SET half 1"), 0);
-    CHECK_EQ(redis_batch_add(batch, "EXEC"), 0);
-    atomic_store(&room, 2);
-    CHECK_EQ(redis_batch_wait(batch, SOON), -ENOMEM);
-    says(-ENOMEM, "EXEC");
-    atomic_store(&room, 1000000);
-    CHECK_EQ(redis_command(redis, &reply, SOON, "GET half"), -ENOMEM);
-    says(-ENOMEM, "middle of a batch");
-    redis_batch_unref(batch);
-    redis_close(redis);
-    redis = connect_to(&where);
-    check_text(redis, "half", NULL);
     done();
 }
 

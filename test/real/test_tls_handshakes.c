@@ -389,7 +389,7 @@ TEST(a_forked_child_can_only_close)
     close_both(both);
 }
 
-/* --- a second handshake ------------------------------------------------------------------------ */
+/* --- a second handshake ----------------------------------------------------------------------- */
 
 /* A server of TLS 1.2 that asks for one more handshake, says a line, and listens. */
 ANYSYNC_BLOCKING(void, renegotiate, (int, fd))
