@@ -101,7 +101,7 @@ ANYSYNC_API struct anysync_tls *anysync_tls_unref(struct anysync_tls *tls);
  * deadline    of the handshake.
  * ret_stream  owned by the caller: anysync_stream_close() it.
  *
- * Returns  0, or see CODES above.
+ * Returns  0, or see CODES above; -EINVAL: HOST is empty, or too long for a name.
  * Thread   any.   Blocks  a thread; suspends a coroutine.   Cancel  cancellation point.
  */
 ANYSYNC_API int anysync_tls_connect(struct anysync_tls *tls, int fd, const char *host,

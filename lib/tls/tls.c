@@ -347,6 +347,8 @@ static int open_connection(struct anysync_tls *tls, const char *call, int fd, co
     unsigned protocol_size = 0;
     char reason[TEXT_SIZE] = "";
 
+    if (host && (!*host || strlen(host) > TLSEXT_MAXLEN_host_name))
+        return say(call, fd, host, "no host has such a name", -EINVAL);
     int error = new_connection(tls, fd, is_client, host, &connection);
     if (error)
         return say(call, fd, host, NULL, error);

@@ -8,6 +8,7 @@
  *   deadlines and cancels hold in handshakes       a_silent_side_is_left_at_the_deadline
  *   garbage, and who leaves                        what_is_no_tls_is_told
  *   protocols                                      protocols_are_agreed_on
+ *   names of hosts                                 a_host_that_is_none_is_told
  *   once is enough                                 nobody_is_made_to_shake_hands_again
  *   files and options                              files_that_are_of_no_use_are_named
  *   nothing leaks                                  no_descriptor_is_left
@@ -387,6 +388,24 @@ TEST(a_forked_child_can_only_close)
     say(both, "hello\n");
     expect_line(both.in, "hello");
     close_both(both);
+}
+
+TEST(a_host_that_is_none_is_told)
+{
+    struct anysync_tls *client = new_client();
+    struct anysync_stream *stream = NULL;
+    char name[300];
+    int pair[2];
+
+    memset(name, 'a', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    open_pair(SOCKET, pair);
+    CHECK_EQ(anysync_tls_connect(client, pair[0], "", ANYSYNC_FOREVER, &stream), -EINVAL);
+    CHECK_EQ(anysync_tls_connect(client, pair[0], name, ANYSYNC_FOREVER, &stream), -EINVAL);
+    CHECK_CONTAINS(anysync_last_error()->message, "no host has such a name");
+    close(pair[0]);
+    close(pair[1]);
+    anysync_tls_unref(client);
 }
 
 /* --- a second handshake ----------------------------------------------------------------------- */
