@@ -105,6 +105,9 @@ void check_awaits()
     CHECK(made.set(21));
     CHECK(!made.set(22));
     CHECK(doubled.get() == 42);
+    anysync::future<double> real = anysync::make_future<double>();
+    CHECK(real.set(21)); /* of another type */
+    CHECK(real.get() == 21.0);
     anysync::future<void> nothing = anysync::make_future<void>();
     CHECK(nothing.set());
     nothing.get();

@@ -218,9 +218,14 @@ template <class T> class future
     template <class... V> bool set(const V &...value) const
     {
         static_assert(sizeof...(V) == (std::is_void_v<T> ? 0 : 1), "one value, or none of a void");
-        const void *values[] = {static_cast<const void *>(&value)..., nullptr};
-        int code = anysync_future_set(future_, values[0]);
+        int code;
 
+        if constexpr (std::is_void_v<T>) {
+            code = anysync_future_set(future_, nullptr);
+        } else {
+            const T &bytes = (value, ...); /* of a T, though VALUE may be an int for a double */
+            code = anysync_future_set(future_, std::addressof(bytes));
+        }
         if (code != -EALREADY)
             detail::check(code);
         return code == 0;

@@ -29,7 +29,8 @@
  *
  * CHECKS  A client accepts a certificate that somebody it trusts has signed, that is valid today,
  *   and that is for the host it asked for, which it also names to the server (SNI).  TLS 1.2 is the
- *   least.  That OpenSSL 1.1.1 or later is below may be used: see anysync_tls_ssl().
+ *   least, and nobody shakes hands twice: who asks for that on a connection of TLS 1.2 is refused.
+ *   That OpenSSL 1.1.1 or later is below may be used: see anysync_tls_ssl().
  *
  * CODES of a handshake, and of reads and writes after it.  The sentence names descriptor, address,
  * host, and what OpenSSL says:
@@ -100,7 +101,7 @@ ANYSYNC_API struct anysync_tls *anysync_tls_unref(struct anysync_tls *tls);
  * deadline    of the handshake.
  * ret_stream  owned by the caller: anysync_stream_close() it.
  *
- * Returns  0, or see CODES above.
+ * Returns  0, or see CODES above; -EINVAL: HOST is empty, or too long for a name.
  * Thread   any.   Blocks  a thread; suspends a coroutine.   Cancel  cancellation point.
  */
 ANYSYNC_API int anysync_tls_connect(struct anysync_tls *tls, int fd, const char *host,

@@ -175,6 +175,8 @@ int anysync_tls_new(const struct anysync_tls_options *options, struct anysync_tl
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_session_id_context(context, id, sizeof(id) - 1);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+    /* in the middle of that a writer would have to read, perhaps what a reader waits for */
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
     int error = read_options(tls, options ? options : &defaults);
     if (error)
         anysync_tls_unref(tls);
@@ -345,6 +347,8 @@ static int open_connection(struct anysync_tls *tls, const char *call, int fd, co
     unsigned protocol_size = 0;
     char reason[TEXT_SIZE] = "";
 
+    if (host && (!*host || strlen(host) > TLSEXT_MAXLEN_host_name))
+        return say(call, fd, host, "no host has such a name", -EINVAL);
     int error = new_connection(tls, fd, is_client, host, &connection);
     if (error)
         return say(call, fd, host, NULL, error);

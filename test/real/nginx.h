@@ -6,8 +6,10 @@
  *      /hello            "hello\n"
  *      /big, /slow       a file of NGINX_BIG bytes; slow: a few of them a second
  *      /moved, /round    redirects to /hello, and to itself
+ *      /see              an answer to a POST that is at /what
  *      /what             method, Content-Length and Content-Type of the request
  *      /put/NAME         takes a file by PUT, and has it for GET
+ *      /put/moved        redirects to /put/here
  */
 #ifndef TEST_REAL_NGINX_H
 #define TEST_REAL_NGINX_H
@@ -43,8 +45,10 @@ static const char nginx_format[] =
         "    location = /slow { alias big; limit_rate 10; limit_rate_after 100k; }\n"
         "    location = /moved { return 302 /hello; }\n"
         "    location = /round { return 302 /round; }\n"
+        "    location = /see { return 303 /what; }\n"
         "    location = /what {\n"
         "      return 200 \"$request_method $content_length $content_type\\n\"; }\n"
+        "    location = /put/moved { return 302 /put/here; }\n"
         "    location /put { dav_methods PUT; }\n"
         "  }\n"
         "}\n";

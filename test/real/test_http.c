@@ -13,6 +13,7 @@
  *   status, headers, body; 404 is an answer         an_answer_has_status_headers_and_body
  *   methods, headers and bodies are sent            a_body_and_headers_are_sent
  *   redirects                                       redirects_are_followed_as_far_as_allowed
+ *                                                   a_redirect_keeps_method_and_body_but_...
  *   hundreds at once                                five_hundred_transfers_at_once
  *   no more at once than told; reuse                few_connections_serve_many_requests
  *   bodies as they come, back-pressure              a_body_comes_in_chunks_no_faster_than_taken
@@ -128,6 +129,12 @@ TEST(redirects_are_followed_as_far_as_allowed)
     start_nginx();
     open_client();
     expect_hello_from(url_of("/moved"));
+    CHECK_EQ(http_post(&answer, client, url_of("/see"), "text/plain", "12345", 5), 0);
+    CHECK_STR(answer.body, "GET  text/plain\n"); /* to see other is to get it */
+    http_answer_free(&answer);
+    CHECK_EQ(http_post(&answer, client, url_of("/moved"), "text/plain", "12345", 5), 0);
+    CHECK_STR(answer.body, "hello\n");
+    http_answer_free(&answer);
     expect_failure(url_of("/round"), -ELOOP, "redirects");
     int status = 0, error = 0;
     ANYSYNC_WITH(http_exchanging, exchange, &error, client,
@@ -142,6 +149,39 @@ TEST(redirects_are_followed_as_far_as_allowed)
     CHECK_EQ(http_get(&answer, client, url_of("/moved")), 0);
     CHECK_EQ(answer.status, 302);
     CHECK_CONTAINS(http_header(answer.headers, "Location"), "/hello");
+    http_answer_free(&answer);
+    http_close(client);
+}
+
+/* What is sent to URL by PUT, and said in the answer. */
+static void put(const char *url, const char *said_then)
+{
+    struct http_answer answer;
+
+    CHECK_EQ(
+            http_fetch(&answer, client,
+                    (struct http_request){.url = url, .method = "PUT", .body = "12345", .size = 5}),
+            0);
+    CHECK_EQ(answer.status / 100, 2);
+    CHECK_STR(answer.body, said_then);
+    http_answer_free(&answer);
+}
+
+TEST(a_redirect_keeps_method_and_body_but_303_and_of_a_post)
+{
+    struct http_answer answer;
+
+    start_nginx();
+    open_client();
+    put(url_of("/put/moved"), "");
+    CHECK_EQ(http_get(&answer, client, url_of("/put/here")), 0);
+    CHECK_STR(answer.body, "12345");
+    http_answer_free(&answer);
+    put(url_of("/see"), "GET  \n");
+    CHECK_EQ(http_fetch(&answer, client,
+                     (struct http_request){.url = url_of("/see"), .method = "DELETE"}),
+            0);
+    CHECK_STR(answer.body, "GET  \n");
     http_answer_free(&answer);
     http_close(client);
 }

@@ -11,12 +11,17 @@
  *   killed in the middle, and afterwards            a_server_killed_in_the_middle_of_bodies
  *   paused: deadlines, scopes                       deadlines_and_scopes_hold_with_a_server_...
  *   garbage                                         garbage_is_no_answer, a_body_cut_short_...
+ *   redirects that lead nowhere                     a_redirect_to_nowhere_is_an_answer
  *   cancel takes the transfer away at once          a_cancel_closes_the_connection_at_once
  *   close, and the end of its loop                  a_close_ends_what_is_under_way,
- *                                                   the_end_of_its_loop_is_the_end_of_a_client
+ *                                                   the_end_of_its_loop_is_the_end_of_a_client,
+ *                                                   a_body_that_had_come_outlives_the_close
  *   nothing is left                                 nothing_is_left_behind
+ *                                                   without_memory_nobody_is_left_to_the_loop
  */
 #include "http_clients.h"
+
+#include "fault.h"
 
 /* --- faults ----------------------------------------------------------------------------------- */
 
@@ -162,6 +167,37 @@ TEST(a_body_cut_short_is_an_error)
     http_close(client);
 }
 
+TEST(a_redirect_to_nowhere_is_an_answer)
+{
+    enum { SIZE = 300000 };
+    static char text[SIZE + 100];
+    struct server server = {0};
+    char url[SERVER_PATH];
+    size_t all = 0, head;
+    int error = 0;
+
+    memset(text, 'x', sizeof(text));
+    head = (size_t)snprintf(
+            text, 100, "HTTP/1.1 302 Found\r\nLocation:\r\nContent-Length: %d\r\n\r\n", SIZE);
+    text[head] = 'x';
+    server_pretend(&server, 0, text, head + SIZE, true);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
+    open_client();
+    ANYSYNC_WITH(http_exchanging, exchange, &error, client,
+            (struct http_request){.url = url, .deadline = anysync_in_seconds(3)})
+    {
+        CHECK_EQ(http_exchange_status(exchange), 302);
+        ANYSYNC_FOR(http_body, chunk, &error, exchange)
+        {
+            all += chunk.size;
+        }
+    }
+    CHECK_EQ(error, 0);
+    CHECK_EQ(all, SIZE);
+    http_close(client);
+    server_kill(&server);
+}
+
 /* --- ends ------------------------------------------------------------------------------------- */
 
 /* Begun, and held up: the head has come, the body never ends. */
@@ -215,6 +251,39 @@ TEST(a_cancel_closes_the_connection_at_once)
     http_close(client);
 }
 
+/* Leave a body in the middle, while the NTH allocation fails.  Returns whether one did. */
+static bool leave_without_memory(int nth)
+{
+    int error = 0;
+
+    ANYSYNC_WITH(http_exchanging, exchange, &error, client,
+            (struct http_request){.url = url_of("/slow")})
+    {
+        CHECK_EQ(http_exchange_status(exchange), 200);
+        fault_fail("malloc", nth, false);
+    }
+    bool failed = fault_failed("malloc") > 0;
+    fault_clear();
+    return failed;
+}
+
+TEST(without_memory_nobody_is_left_to_the_loop)
+{
+    struct http_options options = {0};
+
+    start_nginx();
+    CHECK_EQ(anysync_executor_new(NULL, &options.executor), 0);
+    CHECK_EQ(http_open(&options, &client), 0);
+    expect_hello();
+    int before = test_fd_count();
+    for (int nth = 1; leave_without_memory(nth); nth++)
+        CHECK_GE(before, test_fd_count());
+    expect_hello();
+    http_close(client);
+    CHECK_EQ(anysync_executor_shutdown(options.executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL), 0);
+    anysync_executor_unref(options.executor);
+}
+
 TEST(a_close_ends_what_is_under_way)
 {
     start_nginx();
@@ -227,6 +296,64 @@ TEST(a_close_ends_what_is_under_way)
     CHECK_EQ(anysync_wait(other, NULL, ANYSYNC_FOREVER), -ESHUTDOWN);
     anysync_future_unref(one);
     anysync_future_unref(other);
+}
+
+ANYSYNC_BLOCKING(void, close_client, (struct http_client *, it))
+{
+    http_close(it);
+    return 0;
+}
+
+/* When http_connections() says what is asked for: one when the transfer is over, none when the
+ * loop is. */
+static void wait_for_connections(size_t count)
+{
+    while (http_connections(client) != count)
+        CHECK_EQ(anysync_sleep(anysync_in_ms(1)), 0);
+}
+
+/* Close the client when the answer is there; its body has not been looked at, or its first chunk
+ * has. */
+static void close_with_a_body_here(bool in_body)
+{
+    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    struct server server = {0};
+    close_client_future closing;
+    char url[SERVER_PATH];
+    int error = 0, chunks = 0;
+
+    server_pretend(&server, 0, text, strlen(text), true);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/", server.port);
+    open_client();
+    ANYSYNC_WITH(http_exchanging, exchange, &error, client, (struct http_request){.url = url})
+    {
+        wait_for_connections(1);
+        if (!in_body) {
+            CHECK_EQ(close_client_start(&closing, client), 0);
+            wait_for_connections(0);
+        }
+        ANYSYNC_FOR(http_body, chunk, &error, exchange)
+        {
+            CHECK_EQ(++chunks, 1);
+            CHECK_EQ(chunk.size, 5);
+            CHECK_EQ(memcmp(chunk.data, "hello", 5), 0);
+            if (in_body) {
+                CHECK_EQ(close_client_start(&closing, client), 0);
+                wait_for_connections(0);
+            }
+        }
+    }
+    CHECK_EQ(error, 0);
+    CHECK_EQ(chunks, 1);
+    CHECK_EQ(close_client_wait(&closing, ANYSYNC_FOREVER), 0);
+    close_client_drop(&closing);
+    server_kill(&server);
+}
+
+TEST(a_body_that_had_come_outlives_the_close)
+{
+    close_with_a_body_here(false);
+    close_with_a_body_here(true);
 }
 
 TEST(the_end_of_its_loop_is_the_end_of_a_client)

@@ -11,6 +11,7 @@
  * Promised                                        Tested by
  *   on each loop                                  each_world_starts_and_stops_a_server
  *   the request                                   a_handler_sees_the_request
+ *   HEAD                                          an_answer_to_head_has_no_body
  *   handlers may wait                             handlers_wait_for_each_other_and_for_jobs
  *   answers in chunks                             chunks_arrive_as_one_body
  *     no faster than they are read                a_client_that_does_not_read_holds_the_handler_up
@@ -67,6 +68,28 @@ TEST(a_handler_sees_the_request)
     CHECK_EQ(answer.size, 0);
     http_answer_free(&answer);
     expect("/hello", 200, "hello\n"); /* nothing of those is left in between */
+    stop_server();
+}
+
+/* What follows a head without a body is the next answer. */
+TEST(an_answer_to_head_has_no_body)
+{
+    static const char *const paths[] = {"/hello", "/fails"};
+    char text[2000];
+
+    start_server(NULL);
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof(text),
+                "HEAD %s HTTP/1.1\r\n\r\nGET /hello HTTP/1.1\r\nConnection: close\r\n\r\n",
+                paths[i]);
+        int fd = say(text);
+        read_all(fd, text, sizeof(text));
+        close(fd);
+        CHECK_CONTAINS(text, i == 0 ? "Content-Length: 6\r\n" : " 500 ");
+        const char *end = strstr(text, "\r\n\r\n");
+        CHECK(end != NULL);
+        CHECK_EQ(memcmp(end + 4, "HTTP/1.1 200", 12), 0);
+    }
     stop_server();
 }
 

@@ -11,12 +11,18 @@
  *   stop                                          a_stop_waits_for_answers
  *                                                 a_stop_that_is_late_cancels
  *                                                 the_end_of_its_loop_stops_a_server
+ *   a start that fails leaves nothing             a_start_without_memory_is_over_when_it_returns
  *   garbage                                       garbage_harms_nobody
  *   an address in use                             an_address_in_use_is_told
  *   under load                                    stress_wrk_finds_no_error
  *   nothing is left                               nothing_is_left_behind
  */
+#define _GNU_SOURCE 1 /* RTLD_NEXT */
 #include "http_servers.h"
+
+#include <dlfcn.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
 
 /* --- ends ------------------------------------------------------------------------------------- */
 
@@ -192,4 +198,45 @@ TEST(nothing_is_left_behind)
     int before = test_fd_count();
     in_worlds(PLAIN | WORKER, use_it);
     CHECK_EQ(test_fd_count(), before);
+}
+
+/* --- a start that fails ----------------------------------------------------------------------- */
+
+static atomic_bool is_scarce, torn_down;
+
+/* libevent's, without memory. */
+struct evhttp *evhttp_new(struct event_base *base)
+{
+    struct evhttp *(*original)(struct event_base *);
+    void *address = dlsym(RTLD_NEXT, "evhttp_new");
+
+    memcpy(&original, &address, sizeof(original));
+    return atomic_load(&is_scarce) ? NULL : original(base);
+}
+
+/* libevent's, which takes its time. */
+void evbuffer_free(struct evbuffer *buffer)
+{
+    void (*original)(struct evbuffer *);
+    void *address = dlsym(RTLD_NEXT, "evbuffer_free");
+
+    memcpy(&original, &address, sizeof(original));
+    original(buffer);
+    if (atomic_load(&is_scarce)) {
+        usleep(100000);
+        atomic_store(&torn_down, true);
+    }
+}
+
+/* Whoever is cancelled does not hurry away from what the server's loop still frees. */
+TEST(a_start_without_memory_is_over_when_it_returns)
+{
+    int error = 0;
+
+    atomic_store(&is_scarce, true);
+    ANYSYNC_SCOPE(&error, anysync_now())
+    {
+        CHECK_EQ(http_server_start("127.0.0.1:0", NULL, serve, NULL, &server), -ENOMEM);
+        CHECK(atomic_load(&torn_down));
+    }
 }

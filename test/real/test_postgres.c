@@ -546,6 +546,11 @@ static void check_ways_to_connect(void)
             server_free_port(), shared.port);
     GOOD(postgres_connect(info, SOON, &db));
     postgres_close(db);
+    snprintf(info, sizeof(info), "%d", shared.port); /* for all hosts of which nothing is said */
+    CHECK_EQ(setenv("PGPORT", info, 1), 0);
+    GOOD(postgres_connect("host=127.0.0.1,localhost user=postgres dbname=postgres", SOON, &db));
+    postgres_close(db);
+    CHECK_EQ(unsetenv("PGPORT"), 0);
     int error = postgres_connect("host=nobody.invalid", SOON, &db); /* or no name server here */
     CHECK(error == -ENOENT || error == -EAGAIN);
     CHECK_CONTAINS(anysync_last_error()->message, "nobody.invalid");

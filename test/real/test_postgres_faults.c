@@ -15,7 +15,9 @@
  *   silent: to a command              a_paused_server_...
  *   slow to cancel, to begin          a_slow_cancel_does_not_hold_up_the_loop,
  *                                     a_cancel_that_comes_before_...
- *   none at all, but garbage          garbage_..., who_hangs_up_...
+ *   well, but our loop ends           rows_whose_loop_ends_...
+ *   none at all, but garbage          garbage_..., who_hangs_up_...,
+ *                                     a_refusal_without_words_...
  */
 #include "postgres_tests.h"
 
@@ -162,6 +164,37 @@ TEST(a_session_that_is_ended_in_rows_or_in_a_transaction_is_lost)
     sleep_in_block_drop(&sleeper);
     postgres_close(db);
     postgres_close(watcher);
+}
+
+ANYSYNC_COROUTINE(void, end_when_it_waits, (struct postgres *, watcher), (int, pid),
+        (struct anysync_executor *, executor))
+{
+    wait_until_active(watcher, pid);
+    return anysync_executor_shutdown(executor, ANYSYNC_CANCEL, SOON, NULL);
+}
+
+TEST(rows_whose_loop_ends_are_named)
+{
+    struct postgres_query query = {.sql = "SELECT 'a row', pg_sleep(3600)"};
+    struct anysync_generator_options options = {0};
+    struct postgres *watcher = connect_to(&shared), *db = connect_to(&shared);
+    postgres_rows_generator rows;
+    end_when_it_waits_future soon;
+    const PGresult *row = NULL;
+
+    GOOD(anysync_executor_new(NULL, &options.executor));
+    GOOD(postgres_rows_open_with(&options, &rows, db, &query));
+    GOOD(end_when_it_waits_start(
+            &soon, watcher, PQbackendPID(postgres_libpq(db)), options.executor));
+    BAD(postgres_rows_next(&rows, &row), -ECANCELED, name_of(&shared));
+    CHECK_CONTAINS(anysync_last_error()->message, "a row");
+    GOOD(end_when_it_waits_wait(&soon, SOON));
+    end_when_it_waits_drop(&soon);
+    postgres_rows_drop(&rows);
+    CHECK_EQ(number(db, "SELECT 1"), 1);
+    postgres_close(db);
+    postgres_close(watcher);
+    anysync_executor_unref(options.executor);
 }
 
 /* The server ends all sessions when one of its processes is killed, and begins anew. */
@@ -492,4 +525,28 @@ static void check_later_garbage(void)
 TEST(garbage_in_the_place_of_an_answer_ends_the_connection)
 {
     in_worlds(PLAIN | HERE, check_later_garbage);
+}
+
+/* A refusal of which nothing is said but its SQLSTATE. */
+static void check_refusal_without_words(void)
+{
+    static const char text[] = "E\0\0\0\x0c"
+                               "C23505\0\0"
+                               "Z\0\0\0\x05I";
+    struct server liar = {0};
+    struct postgres *db = NULL;
+    int listener = listen_somewhere(&liar.port);
+
+    liar.pid = answer_with(listener, text, sizeof(text) - 1);
+    close(listener);
+    GOOD(postgres_connect(postgres_server_info(&liar, "sslmode=disable"), SOON, &db));
+    for (int i = 0; i < 2; i++)
+        BAD(postgres_execute(db, "SELECT 1", SOON), -EREMOTEIO, "SQLSTATE 23505");
+    postgres_close(db);
+    server_kill(&liar);
+}
+
+TEST(a_refusal_without_words_is_one)
+{
+    in_worlds(PLAIN | HERE, check_refusal_without_words);
 }

@@ -9,13 +9,17 @@
  *
  * Promised                                       Tested by
  *   EXEC, DISCARD, WATCH, turns                  a_transaction_...
+ *   as a batch: all or nothing                   a_batch_without_memory_...
  *   every message, in order, from the first on   messages_...
  *   ends: by its consumer, server, garbage       a_subscription_..., garbage_...
  *   who is cancelled leaves nothing in use       a_cancel_waits_for_a_loop_that_is_busy
  *   nothing is left                              each: done() counts descriptors; leak checkers
  */
+#define _GNU_SOURCE 1 /* RTLD_NEXT */
 #include "redis_here.h"
 
+#include <dlfcn.h>
+#include <hiredis/async.h>
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -255,6 +259,43 @@ TEST(a_transaction_whose_server_is_slow_is_discarded_when_it_wakes)
 {
     begin_connected();
     in_every_world(check_slow_transaction);
+    done();
+}
+
+static atomic_int room = 1000000; /* for so many commands more */
+
+/* hiredis', without memory for some. */
+int redisAsyncFormattedCommand(redisAsyncContext *context, redisCallbackFn *function,
+        void *argument, const char *command, size_t size)
+{
+    int (*original)(redisAsyncContext *, redisCallbackFn *, void *, const char *, size_t);
+    void *address = dlsym(RTLD_NEXT, "redisAsyncFormattedCommand");
+
+    memcpy(&original, &address, sizeof(original));
+    return atomic_fetch_sub(&room, 1) > 0 ? original(context, function, argument, command, size)
+                                          : REDIS_ERR;
+}
+
+/* Nobody else's command gets into its transaction. */
+TEST(a_batch_without_memory_in_the_middle_ends_the_connection)
+{
+    begin_connected();
+    struct redis_batch *batch = new_batch();
+    redisReply *reply = NULL;
+
+    CHECK_EQ(redis_batch_add(batch, "MULTI"), 0);
+    CHECK_EQ(redis_batch_add(batch, "SET half 1"), 0);
+    CHECK_EQ(redis_batch_add(batch, "EXEC"), 0);
+    atomic_store(&room, 2);
+    CHECK_EQ(redis_batch_wait(batch, SOON), -ENOMEM);
+    says(-ENOMEM, "EXEC");
+    atomic_store(&room, 1000000);
+    CHECK_EQ(redis_command(redis, &reply, SOON, "GET half"), -ENOMEM);
+    says(-ENOMEM, "middle of a batch");
+    redis_batch_unref(batch);
+    redis_close(redis);
+    redis = connect_to(&where);
+    check_text(redis, "half", NULL);
     done();
 }
 

@@ -8,6 +8,8 @@
  *   deadlines and cancels hold in handshakes       a_silent_side_is_left_at_the_deadline
  *   garbage, and who leaves                        what_is_no_tls_is_told
  *   protocols                                      protocols_are_agreed_on
+ *   names of hosts                                 a_host_that_is_none_is_told
+ *   once is enough                                 nobody_is_made_to_shake_hands_again
  *   files and options                              files_that_are_of_no_use_are_named
  *   nothing leaks                                  no_descriptor_is_left
  *                                                  without_memory_nothing_is_lost
@@ -25,6 +27,7 @@
 #include <dlfcn.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
+#include <openssl/ssl.h>
 #include <string.h>
 
 /* --- who is there ----------------------------------------------------------------------------- */
@@ -385,4 +388,66 @@ TEST(a_forked_child_can_only_close)
     say(both, "hello\n");
     expect_line(both.in, "hello");
     close_both(both);
+}
+
+TEST(a_host_that_is_none_is_told)
+{
+    struct anysync_tls *client = new_client();
+    struct anysync_stream *stream = NULL;
+    char name[300];
+    int pair[2];
+
+    memset(name, 'a', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    open_pair(SOCKET, pair);
+    CHECK_EQ(anysync_tls_connect(client, pair[0], "", ANYSYNC_FOREVER, &stream), -EINVAL);
+    CHECK_EQ(anysync_tls_connect(client, pair[0], name, ANYSYNC_FOREVER, &stream), -EINVAL);
+    CHECK_CONTAINS(anysync_last_error()->message, "no host has such a name");
+    close(pair[0]);
+    close(pair[1]);
+    anysync_tls_unref(client);
+}
+
+/* --- a second handshake ----------------------------------------------------------------------- */
+
+/* A server of TLS 1.2 that asks for one more handshake, says a line, and listens. */
+ANYSYNC_BLOCKING(void, renegotiate, (int, fd))
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    char heard[100];
+
+    SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
+    CHECK_EQ(SSL_CTX_use_certificate_chain_file(context, file("good.pem")), 1);
+    CHECK_EQ(SSL_CTX_use_PrivateKey_file(context, file("good.key"), SSL_FILETYPE_PEM), 1);
+    SSL *ssl = SSL_new(context);
+    CHECK_EQ(SSL_set_fd(ssl, fd), 1);
+    CHECK_EQ(SSL_accept(ssl), 1);
+    CHECK_EQ(SSL_renegotiate(ssl), 1);
+    CHECK_EQ(SSL_do_handshake(ssl), 1); /* asked for: it is done while we read */
+    CHECK_EQ(SSL_write(ssl, "again\n", 6), 6);
+    (void)!SSL_read(ssl, heard, sizeof(heard));
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    return 0;
+}
+
+/* Who is in the middle of it has to read before it can write, and here nobody reads. */
+TEST(nobody_is_made_to_shake_hands_again)
+{
+    struct anysync_tls *client = new_client();
+    struct anysync_stream *stream = NULL;
+    renegotiate_future server;
+    int pair[2];
+
+    open_pair(SOCKET, pair);
+    CHECK_EQ(renegotiate_start(&server, pair[1]), 0);
+    CHECK_EQ(anysync_tls_connect(client, pair[0], "here.test", ANYSYNC_FOREVER, &stream), 0);
+    expect_line(stream, "again");
+    CHECK_EQ(anysync_stream_write(stream, "hello\n", 6, anysync_in_seconds(1)), 0);
+    CHECK_EQ(anysync_stream_flush(stream, anysync_in_seconds(1)), 0);
+    CHECK_EQ(renegotiate_wait(&server, ANYSYNC_FOREVER), 0);
+    renegotiate_drop(&server);
+    (void)!anysync_stream_close(stream, ANYSYNC_FOREVER);
+    close(pair[1]);
+    anysync_tls_unref(client);
 }

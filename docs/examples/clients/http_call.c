@@ -132,11 +132,26 @@ int http_reply_header(struct http_call *call, const char *name, const char *valu
     return error;
 }
 
+/* evhttp would send the body that belongs to the answer to a GET, and not say how long it is. */
+static void say_size_only(struct http_call *call)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(call->request);
+    struct evbuffer *scratch = call->server->scratch;
+    char size[24];
+
+    snprintf(size, sizeof(size), "%zu", evbuffer_get_length(scratch));
+    if (!evhttp_find_header(headers, "Content-Length"))
+        (void)evhttp_add_header(headers, "Content-Length", size);
+    evbuffer_drain(scratch, evbuffer_get_length(scratch));
+}
+
 /* Answer with what is in the scratch buffer. */
 static void send_whole(struct http_call *call, int status)
 {
     struct evbuffer *scratch = call->server->scratch;
 
+    if (evhttp_request_get_command(call->request) == EVHTTP_REQ_HEAD)
+        say_size_only(call);
     evhttp_send_reply(give_back(call), status, NULL, scratch);
     evbuffer_drain(scratch, evbuffer_get_length(scratch));
 }

@@ -57,9 +57,10 @@ static void drop(struct http_bytes *bytes)
 static bool is_answer(const struct http_exchange *exchange, long status)
 {
     bool follows = exchange->client->options.redirects >= 0;
+    const char *where = http_header(exchange->head.data, "Location");
 
-    return status >= 200 &&
-           !(follows && status / 100 == 3 && http_header(exchange->head.data, "Location"));
+    /* curl does not follow one that says nothing */
+    return status >= 200 && !(follows && status / 100 == 3 && where && *where);
 }
 
 static size_t on_header(char *data, size_t one, size_t size, void *context)
@@ -85,6 +86,8 @@ static size_t on_header(char *data, size_t one, size_t size, void *context)
     curl_easy_getinfo(exchange->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
     exchange->status = (int)status;
     exchange->have_head = is_answer(exchange, status);
+    if (!exchange->have_head && status == 303) /* to be got there, whatever was asked here */
+        curl_easy_setopt(exchange->transfer.easy, CURLOPT_CUSTOMREQUEST, NULL);
     if (exchange->have_head && !exchange->whole)
         anysync_event_set(exchange->changed);
     return size;
@@ -256,6 +259,10 @@ static int set_what_is_sent(struct http_exchange *exchange, CURL *easy)
     } else if (request->body) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->size);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+        /* 301 and 302 make a POST a GET, and take the body off nothing else */
+        if (strcmp(method, "POST") == 0)
+            return 0;
+        curl_easy_setopt(easy, CURLOPT_POSTREDIR, CURL_REDIR_POST_301 | CURL_REDIR_POST_302);
     } else if (strcmp(method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
         return 0;
@@ -371,8 +378,12 @@ int http_exchange_wait(
     for (;;) {
         int error = curl_loop_run(exchange->client->loop, look, &this);
         exchange->settled = error == -ESHUTDOWN || this.over;
-        if (error == -ESHUTDOWN)
-            return http_exchange_outcome(exchange);
+        if (error == -ESHUTDOWN) {
+            error = http_exchange_outcome(exchange);
+            if (!error) /* it was over before the close, and what has come is here to be found */
+                (void)found(exchange);
+            return error;
+        }
         if (!error && !this.over && is_late(exchange))
             error = say_late(exchange); /* though more may be there: of all of it */
         if (error || this.yes)
@@ -384,10 +395,21 @@ int http_exchange_wait(
     }
 }
 
+/* Take EXCHANGE off the loop, which is not left with what will be freed: not for want of memory
+ * either. */
+static void end_surely(struct http_exchange *exchange)
+{
+    ANYSYNC_SHIELD(NULL, ANYSYNC_FOREVER)
+    {
+        while (curl_loop_run(exchange->client->loop, end, exchange) == -ENOMEM)
+            (void)!anysync_sleep(anysync_in_ms(1));
+    }
+}
+
 void http_exchange_close(struct http_exchange *exchange)
 {
     if (exchange->begun && !exchange->settled)
-        (void)!curl_loop_run(exchange->client->loop, end, exchange);
+        end_surely(exchange);
     if (exchange->transfer.easy)
         curl_easy_cleanup(exchange->transfer.easy);
     anysync_event_unref(exchange->changed);

@@ -426,8 +426,12 @@ int http_server_start(const char *address, const struct http_server_options *opt
     return 0;
 
 fail:
-    if (server->keeper)
-        (void)!anysync_future_wait(server->keeper, ANYSYNC_FOREVER);
+    if (server->keeper) {
+        ANYSYNC_SHIELD(NULL, ANYSYNC_FOREVER) /* it may still tear down, elsewhere */
+        {
+            (void)!anysync_future_wait(server->keeper, ANYSYNC_FOREVER);
+        }
+    }
     free_server(server);
     return error;
 }

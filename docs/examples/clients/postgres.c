@@ -216,10 +216,10 @@ static int verdict(struct postgres *db)
         return anysync_fail(-EPROTO, "%s: the answer to \"%.*s\" makes no sense: %s", db->name,
                 SHOWN, db->statement, *why ? why : "there was none");
     }
+    const char *said = PQresultErrorField(db->failure, PG_DIAG_MESSAGE_PRIMARY);
     return anysync_fail(-EREMOTEIO, "%s: \"%.*s\": %s (SQLSTATE %s)", db->name, SHOWN,
             db->statement,
-            postgres_one_line(
-                    why, sizeof(why), PQresultErrorField(db->failure, PG_DIAG_MESSAGE_PRIMARY)),
+            postgres_one_line(why, sizeof(why), said ? said : "the server does not say why"),
             state);
 }
 
@@ -375,7 +375,19 @@ int postgres_prepare(struct postgres *db, const char *name, const char *sql, any
     return finish_sent(db, PQsendPrepare(db->conn, name, sql, 0, NULL), deadline, NULL);
 }
 
-/* Give each row; all that is no row is kept. */
+/* The wait for a row ended early, for WHY.  Rows that came after that are dropped, so it is no
+ * success if the server was faster. */
+static int cut_rows_short(struct postgres *db, int why)
+{
+    int error = cut_short(db, why);
+
+    return error ? error
+                 : anysync_fail(why, "%s: \"%.*s\": %s, and its last rows are dropped", db->name,
+                           SHOWN, db->statement, anysync_error_text(why));
+}
+
+/* Give each row; all that is no row is kept.  After an error the command is over, or the connection
+ * closed. */
 static int give_rows(struct postgres *db)
 {
     PGresult *result = NULL;
@@ -387,11 +399,13 @@ static int give_rows(struct postgres *db)
         } else {
             error = postgres_rows_yield(result);
             PQclear(result);
+            if (error)
+                stop(db);
         }
         if (error)
             return error;
     }
-    return error;
+    return error && db->conn ? cut_rows_short(db, error) : error;
 }
 
 ANYSYNC_GENERATOR_DEFINE(const PGresult *, postgres_rows, (struct postgres *, db),
@@ -407,8 +421,6 @@ ANYSYNC_GENERATOR_DEFINE(const PGresult *, postgres_rows, (struct postgres *, db
         error = give_rows(db);
         if (!error)
             error = PQstatus(db->conn) == CONNECTION_OK ? verdict(db) : lost(db);
-        else if (db->conn)
-            stop(db);
     }
     end(db);
     return error;

@@ -257,6 +257,8 @@ int postgres_open(const char *conninfo, anysync_time deadline, PGconn **ret_conn
 
         if (!names && !elsewhere)
             names = getenv("PGHOST");
+        if (!ports) /* libpq takes no port of a list from there */
+            ports = getenv("PGPORT");
         if (names && *names && !elsewhere)
             error = find_hosts(&hosts, names, ports ? ports : "", deadline);
         int closed = close_lists(&hosts);

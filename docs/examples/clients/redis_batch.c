@@ -273,6 +273,9 @@ static int send_all(struct redis_batch *batch)
         batch->failed = true;
         if (i == 0)
             redis_batch_unref(batch);
+        else /* a transaction would go on with what others send */
+            redis_link_close(
+                    link, -ENOMEM, "no memory in the middle of a batch: the connection was closed");
         name_of(call, name);
         return anysync_fail(-ENOMEM, "redis %s: %s: no memory to send it", link->peer, name);
     }
