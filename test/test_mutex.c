@@ -13,12 +13,14 @@
  *   cycles are told                                test_mutex_deadlocks.c
  *   a holder that ended is told of                 a_holder_that_ended_is_told
  *     who is abandoned in line never was one       a_mutex_does_not_stay_with_who_was_abandoned
+ *                                                  who_is_abandoned_in_line_is_not_served
  *   who unlocks has to hold it                     only_the_holder_unlocks
  *   a callback may poll                            a_callback_may_only_poll
  *   refusals                                       without_memory_there_is_none
  *                                                  a_forked_child_is_refused
  *   ANYSYNC_LOCKED                                 a_locked_block_unlocks_however_it_is_left
  */
+#include "abandoned.h"
 #include "fault.h"
 #include "futures.h"
 #include "jobs.h"
@@ -315,6 +317,44 @@ TEST(a_mutex_does_not_stay_with_who_was_abandoned)
     CHECK_EQ(anysync_mutex_lock(mutex, anysync_in_ms(1)), 0);
     anysync_mutex_unlock(mutex);
     anysync_mutex_unref(mutex);
+}
+
+ANYSYNC_COROUTINE(void, holds, (struct anysync_mutex *, mutex), (struct anysync_future *, held),
+        (struct anysync_future *, over))
+{
+    lock(mutex);
+    open_gate(held);
+    pass_gate(over);
+    anysync_mutex_unlock(mutex);
+    return 0;
+}
+
+static void lock_it(void *mutex)
+{
+    (void)!anysync_mutex_lock(mutex, ANYSYNC_FOREVER);
+}
+
+static void do_nothing(void *mutex)
+{
+    (void)mutex;
+}
+
+TEST(who_is_abandoned_in_line_is_not_served)
+{
+    struct anysync_future *held = new_gate(), *over = new_gate();
+    struct anysync_mutex *mutex = new_mutex();
+    holds_future holder;
+
+    CHECK_EQ(holds_start(&holder, mutex, held, over), 0);
+    pass_gate(held);
+    abandon_in_line(lock_it, do_nothing, mutex);
+    open_gate(over);
+    CHECK_EQ(holds_wait(&holder, ANYSYNC_FOREVER), 0);
+    holds_drop(&holder);
+    CHECK_EQ(locks_in_shield_run(mutex), 0);
+    anysync_mutex_unref(mutex);
+    anysync_future_unref(held);
+    anysync_future_unref(over);
 }
 
 static int unlock_another(void *mutex)
