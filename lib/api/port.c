@@ -194,7 +194,9 @@ static struct asi_letter *take(struct anysync_port *port)
             asi_doorbell_drain(&port->bell);
             if (asi_mailbox_park(&port->mailbox))
                 return NULL;
-            asi_doorbell_ring(&port->bell); /* next does not take all of what came in between */
+            /* What came in between may be more than is taken now: the bell is rung as long as
+             * something is due. */
+            asi_doorbell_ring(&port->bell);
         }
     }
 }
@@ -241,8 +243,6 @@ static int deliver_due(struct anysync_port *port, bool until_done)
         letter->deliver(letter, port);
         count++;
     }
-    if (count == AT_ONCE)
-        asi_doorbell_ring(&port->bell); /* there may be more */
     end_dispatch(&dispatch);
     drop(port);
     return count;
