@@ -7,7 +7,7 @@
  *   who waits is passed over                       who_is_abandoned_in_line_is_not_served
  */
 #include "abandoned.h"
-#include "futures.h"
+#include "jobs.h"
 
 static struct anysync_mutex *new_mutex(void)
 {
