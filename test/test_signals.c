@@ -22,6 +22,7 @@
  *                                                k8_refused_at_each_place
  *      a forked child is as before               k8_a_forked_child_has_the_handlers_of_before
  *      all of it at once                         k8_stress_open_close_and_signals
+ *                                                k8_stress_handlers_while_sets_are_opened
  */
 #include "fault.h"
 #include "futures.h"
@@ -30,6 +31,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -552,4 +554,28 @@ TEST(k8_stress_open_close_and_signals)
     CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR);
     CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR);
     in_worlds_with_signals(PLAIN, churn_together);
+}
+
+static void raise_on(void *stop, int index)
+{
+    (void)index;
+    while (!atomic_load((atomic_bool *)stop))
+        CHECK_EQ(raise(SIGUSR1), 0);
+}
+
+/* Handlers that run while a set is opened for the first time find all of it, or none. */
+TEST(k8_stress_handlers_while_sets_are_opened)
+{
+    enum { SETS = 30 };
+    struct anysync_signals *all[SETS];
+    atomic_bool stop = false;
+
+    all[0] = open_one(SIGUSR1);
+    struct test_threads *threads = test_threads_start(1, raise_on, &stop);
+    for (int i = 1; i < SETS; i++)
+        all[i] = open_one(SIGUSR1);
+    atomic_store(&stop, true);
+    test_threads_join(threads);
+    for (int i = 0; i < SETS; i++)
+        anysync_signals_close(all[i]);
 }
