@@ -119,13 +119,13 @@ TEST(an_item_outlives_its_body)
     end_executor();
 }
 
-TEST(a_cancelled_body_waits_for_room)
+static void check_room(uint32_t ahead)
 {
     struct anysync_future *gates[2];
     late_generator generator;
 
     new_executor();
-    open_late(gates, true, 0, &generator);
+    open_late(gates, true, ahead, &generator);
     leave_an_item(gates, &generator);
     pass_gate(gates[1]);
     for (int expected = 1; expected <= 3; expected++) {
@@ -137,22 +137,14 @@ TEST(a_cancelled_body_waits_for_room)
     end_executor();
 }
 
+TEST(a_cancelled_body_waits_for_room)
+{
+    check_room(0);
+}
+
 TEST(a_body_ahead_waits_for_room)
 {
-    struct anysync_future *gates[2];
-    late_generator generator;
-
-    new_executor();
-    open_late(gates, true, 1, &generator);
-    leave_an_item(gates, &generator);
-    pass_gate(gates[1]);
-    for (int expected = 1; expected <= 3; expected++) {
-        int item = 0;
-        CHECK_EQ(late_next(&generator, &item), 0);
-        CHECK_EQ(item, expected);
-    }
-    drop_late(gates, &generator);
-    end_executor();
+    check_room(1);
 }
 
 /* --- consumers -------------------------------------------------------------------------------- */

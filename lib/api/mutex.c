@@ -199,20 +199,6 @@ static void leave_abandoned(struct asi_task_hook *hook, struct anysync_task *tas
         asi_owned_give(&mutex->lock, owner);
 }
 
-static inline void place_in(struct place *place)
-{
-    place->hook.ending = leave_abandoned;
-    place->hook.ended = NULL;
-    if (place->who.task)
-        asi_task_hook_in(place->who.task, &place->hook);
-}
-
-static inline void place_out(struct place *place)
-{
-    if (place->who.task)
-        asi_task_hook_out(place->who.task, &place->hook);
-}
-
 static __attribute__((noinline)) int say_why(const struct anysync_mutex *mutex, int error)
 {
     switch (error) {
@@ -353,9 +339,9 @@ static __attribute__((noinline)) int lock_slowly(struct anysync_mutex *mutex, an
             return say_why(mutex, status);
         status = attempt(mutex, &who, &place);
         if (status == -EAGAIN) {
-            place_in(&place);
+            asi_task_wait_in(who.task, &place.hook, leave_abandoned);
             status = wait_in_line(mutex, &place, deadline);
-            place_out(&place);
+            asi_task_wait_out(who.task, &place.hook);
         }
     }
     if (status == 0)
@@ -388,13 +374,13 @@ int asi_mutex_lock_again(struct anysync_mutex *mutex)
     int status = attempt(mutex, &who, &place);
 
     if (status == -EAGAIN) {
-        place_in(&place);
+        asi_task_wait_in(who.task, &place.hook, leave_abandoned);
         if (place.turn.task)
             (void)asi_turn_sleep(&place.turn, ANYSYNC_FOREVER, false);
         else
             while (asi_party_wait(&place.turn.party, 0, ANYSYNC_FOREVER, false) != 0)
                 ;
-        place_out(&place);
+        asi_task_wait_out(who.task, &place.hook);
         status = place.turn.status;
     }
     if (status == 0)

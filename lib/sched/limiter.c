@@ -309,22 +309,6 @@ static void leave_abandoned(struct asi_task_hook *hook, struct anysync_task *tas
         give_back(place->limiter, task);
 }
 
-/* PLACE is in line, and waits from here on. */
-static void place_in(struct in_line *place, struct anysync_limiter *limiter)
-{
-    place->limiter = limiter;
-    place->hook.ending = leave_abandoned;
-    place->hook.ended = NULL;
-    if (place->party.task)
-        asi_task_hook_in(place->party.task, &place->hook);
-}
-
-static void place_out(struct in_line *place)
-{
-    if (place->party.task)
-        asi_task_hook_out(place->party.task, &place->hook);
-}
-
 /* [lock] A job has its token again. */
 static void borrow_one_more(struct anysync_limiter *limiter)
 {
@@ -475,10 +459,11 @@ int anysync_limiter_acquire(struct anysync_limiter *limiter, anysync_time deadli
             .open = &limiter->open,
             .over = &place.granted};
     bool extra;
-    place_in(&place, limiter);
+    place.limiter = limiter;
+    asi_task_wait_in(place.party.task, &place.hook, leave_abandoned);
     error = asi_party_wait_aimed(&place.party, 0, deadline, true, &aim, &extra);
     bool late = error && granted_after_all(limiter, &place, extra);
-    place_out(&place);
+    asi_task_wait_out(place.party.task, &place.hook);
     if (!error)
         return 0;
     if (late)

@@ -60,16 +60,12 @@ void asi_place_in(
 {
     place->line = line;
     place->hand_on = hand_on;
-    place->hook.ending = leave_abandoned;
-    place->hook.ended = NULL;
-    if (place->turn.task)
-        asi_task_hook_in(place->turn.task, &place->hook);
+    asi_task_wait_in(place->turn.task, &place->hook, leave_abandoned);
 }
 
 void asi_place_out(struct asi_place *place)
 {
-    if (place->turn.task)
-        asi_task_hook_out(place->turn.task, &place->hook);
+    asi_task_wait_out(place->turn.task, &place->hook);
 }
 
 int asi_line_wait(struct asi_line *line, struct asi_turn *turn, anysync_time deadline)

@@ -228,6 +228,24 @@ static inline void asi_task_hook_out(struct anysync_task *task, struct asi_task_
     task->hooked = task->hook;
 }
 
+/* TASK, which runs, begins to wait (NULL: no task does): if it is abandoned in that, ENDING is
+ * called.  To asi_task_wait_out(). */
+static inline void asi_task_wait_in(struct anysync_task *task, struct asi_task_hook *hook,
+        void (*ending)(struct asi_task_hook *hook, struct anysync_task *task))
+{
+    if (!task)
+        return;
+    hook->ending = ending;
+    hook->ended = NULL;
+    asi_task_hook_in(task, hook);
+}
+
+static inline void asi_task_wait_out(struct anysync_task *task, struct asi_task_hook *hook)
+{
+    if (task)
+        asi_task_hook_out(task, hook);
+}
+
 /* The slot of a task that runs. */
 static inline struct asi_slot asi_task_slot(struct anysync_task *task)
 {
