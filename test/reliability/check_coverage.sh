@@ -35,36 +35,47 @@ find "$objects" "$told" -name '*.gcda' -delete
 
 TEST_SCALE=$(pick 25 100)
 export TEST_SCALE
-LIMIT=3000 BUILD=$objects run sh test/run.sh $programs
-tests=$(said '^[0-9]+ passed, [0-9]+ failed')
-failed=$status
+small="FAULT_POINTS=$(pick 4000 30000) FAULT_PAIRS=$(pick 500 5000) LIMIT_STRIDE=16 LIMIT_ROUNDS=1
+    LIMIT_STEPS=3 STORM_TASKS=20000 STORM_SIGNALS=5000 DEEP=1 WIDE=1 ENDS=2 HANDOVERS=20000
+    TEST_VERBOSE=1 TEST_TIME_LIMIT=7200 ANYSYNC_LIBRARY=$objects/libanysync.so"
+failed=0
 
-# What is not to be counted as run may fail, too: each of these says so itself.
-export TEST_VERBOSE=1 TEST_TIME_LIMIT=7200 ANYSYNC_LIBRARY="$objects/libanysync.so"
-export FAULT_POINTS FAULT_PAIRS LIMIT_STRIDE=16 LIMIT_ROUNDS=1 LIMIT_STEPS=3 STORM_TASKS=20000
-export STORM_SIGNALS=5000 DEEP=1 WIDE=1 ENDS=2 HANDOVERS=20000
-FAULT_POINTS=$(pick 4000 30000)
-FAULT_PAIRS=$(pick 500 5000)
-for program in $checks; do
-    LIMIT=3000 run "$program"
+# One round of everything; counts add up.
+run_all() {
+    LIMIT=3000 BUILD=$objects run sh test/run.sh $programs
+    tests=$(said '^[0-9]+ passed, [0-9]+ failed')
     [ "$status" -eq 0 ] || failed=1
-done
-for program in $few; do
-    run "$program"
-    [ "$status" -eq 0 ] || failed=1
-done
+    # What is not to be counted as run may fail, too: each of these says so itself.
+    for program in $checks $few; do
+        LIMIT=3000 run env $small "$program"
+        [ "$status" -eq 0 ] || failed=1
+    done
+}
 
-run python3 test/reliability/coverage.py test/reliability/unreachable "$objects" "$told"
-figures=$(said '^lines .*')
-grep '^in the list' "$work/said"
-[ "$failed" -eq 0 ] || status=$failed
-echo "$figures; $tests; what was not run: $log"
 # lines RUN of ALL PERCENT, listed N, branches TAKEN of ALL PERCENT: the 5th, 7th and 12th
-set -- $(echo "$figures" | tr -d ,)
-awk -v lines="${5:-0}" -v branches="${12:-0}" -v least_lines="$least_lines" \
-    -v least_branches="$least_branches" \
-    'BEGIN { exit !(lines + 0 >= least_lines && branches + 0 >= least_branches) }' || status=1
-line R20 "${5:--} % of lines, ${12:--} % of branches, ${7:--} lines listed" \
-    "$least_lines %, $least_branches %" \
-    "of the library run by its tests" "$status"
+is_enough() {
+    run python3 test/reliability/coverage.py test/reliability/unreachable "$objects" "$told"
+    figures=$(said '^lines .*')
+    set -- $(echo "$figures" | tr -d ,)
+    lines=${5:-0} listed=${7:-0} branches=${12:-0}
+    awk -v lines="$lines" -v branches="$branches" -v least_lines="$least_lines" \
+        -v least_branches="$least_branches" \
+        'BEGIN { exit !(lines + 0 >= least_lines && branches + 0 >= least_branches) }'
+}
+
+# Which rare orders of threads a round sees depends on the machine: what is asked for is that the
+# tests come to the lines, not that they do so at the first attempt.
+rounds=0 met=1
+while [ $rounds -lt 3 ] && [ $met -ne 0 ] && [ $failed -eq 0 ]; do
+    rounds=$((rounds + 1))
+    run_all
+    is_enough
+    met=$?
+    grep '^in the list' "$work/said" && failed=1
+    echo "round $rounds: $figures; $tests; what was not run: $log"
+done
+[ $failed -eq 0 ] || met=1
+[ $met -eq 0 ] || grep '^not run' "$work/said"
+line R20 "$lines % of lines, $branches % of branches, $listed lines listed, rounds: $rounds" \
+    "$least_lines %, $least_branches %" "of the library run by its tests" "$met"
 finish

@@ -37,6 +37,11 @@ cat build/reliability/*.tsv | sort -t "$(printf '\t')" -V >"$table.new"
 mv "$table.new" "$table"
 echo
 awk -F '\t' '{ printf "%-4s %-7s %s: %s (asked for: %s)\n", $1, $5, $4, $2, $3 }' "$table"
+# Again, what those that failed said: a log is read from its end.
+for name in $(grep -l 'FAILED$' build/reliability/[a-z]*.tsv | grep -v "$table"); do
+    name=$(basename "$name" .tsv)
+    tail -n 30 "build/reliability/$name.out" | sed "s/^/$name: /"
+done
 lines=$(wc -l <"$table")
 failed=$(grep -c 'FAILED$' "$table")
 [ "$mode" = ci ] || python3 test/reliability/document.py build/reliability docs "$@"
