@@ -8,6 +8,7 @@
  *     also one that reads ahead                             a_body_ahead_waits_for_room
  *   of consumers on one loop the second is told             a_second_consumer_of_the_loop_is_told
  *     wherever it is                                        a_consumer_elsewhere_is_told
+ *     wherever the first is                   a_consumer_of_the_loop_hears_of_one_elsewhere
  *   a consumer that is cancelled loses no item              a_cancelled_consumer_loses_nothing
  *   who left from elsewhere is in nobody's way              a_consumer_that_left_is_forgotten
  *   one that reads ahead is sent nothing                    what_is_sent_ahead_is_zero
@@ -210,6 +211,31 @@ TEST(a_consumer_elsewhere_is_told)
     end_executor();
 }
 
+TEST(a_consumer_of_the_loop_hears_of_one_elsewhere)
+{
+    struct anysync_executor *other = NULL;
+    struct anysync_future *gates[2];
+    late_generator generator;
+    ANYSYNC_SCOPED_FUTURE(ask, first);
+    int item = 0, before = atomic_load(&marks);
+
+    new_executor();
+    CHECK_EQ(anysync_executor_new(NULL, &other), 0);
+    open_late(gates, false, 0, &generator);
+    CHECK_EQ(ask_start_on(other, &first, &generator, false), 0);
+    after_mark(before + 1);
+    CHECK_EQ(nothing_run_on(other), 0);    /* its request is sent, */
+    CHECK_EQ(nothing_run_on(executor), 0); /* and has come */
+    CHECK_EQ(ask_run_on(executor, &item, &generator, false), -EBUSY);
+    open_gate(gates[0]);
+    CHECK_EQ(ask_wait(&first, &item, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(item, 1);
+    drop_late(gates, &generator);
+    CHECK_EQ(anysync_executor_shutdown(other, ANYSYNC_CANCEL, ANYSYNC_FOREVER, NULL), 0);
+    anysync_executor_unref(other);
+    end_executor();
+}
+
 /* Gives 0 at once, and 1 when GATE is open. */
 ANYSYNC_GENERATOR(int, two_steps, (struct anysync_future *, gate))
 {
@@ -304,11 +330,12 @@ TEST(a_consumer_that_left_is_forgotten)
 
     for (int in_scope = 0; in_scope < 2; in_scope++) {
         ANYSYNC_SCOPED_FUTURE(ask, asking);
-        int item = 0;
+        int item = 0, before = atomic_load(&marks);
         new_executor();
         open_late(gates, false, 0, &generator);
         CHECK_EQ(late_next_until(&generator, &item, anysync_in_ms(1)), -ETIMEDOUT);
         CHECK_EQ(ask_start_on(executor, &asking, &generator, in_scope), 0);
+        after_mark(before + 1);
         open_gate(gates[0]);
         CHECK_EQ(ask_wait(&asking, &item, ANYSYNC_FOREVER), 0);
         CHECK_EQ(item, 1);

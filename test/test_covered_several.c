@@ -5,6 +5,7 @@
  * Promised                                                Tested by
  *   what a task makes after its loop was cancelled          a_late_generator_never_begins
  *   of several who wait for a task any may leave            the_last_waiter_leaves_first
+ *     also of another loop, and the first one first         many_wait_for_another_loop
  *   coroutines of a loop in a job all run back              two_coroutines_in_a_job_run_back
  *   an error for whose additions there is no memory         an_error_without_memory_stays_as_it_is
  *   a child that has a mutex says that it has started       a_child_with_a_mutex_starts
@@ -99,6 +100,41 @@ TEST(the_last_waiter_leaves_first)
         CHECK_EQ(leave_one_run(which), 0);
         CHECK_EQ(leave_one_run_here(which), 0);
     }
+}
+
+ANYSYNC_COROUTINE(void, nothing)
+{
+    return 0;
+}
+
+/* More than the graph of waits has lists: some are in one list, and end in the order they began. */
+TEST(many_wait_for_another_loop)
+{
+    enum { WAITERS = 600 };
+    static wait_task_future waiters[WAITERS];
+    struct anysync_executor *executor = NULL, *other = NULL;
+    struct anysync_future *gate = new_gate();
+    ANYSYNC_SCOPED_FUTURE(wait_gate, task);
+
+    CHECK_EQ(anysync_executor_new(NULL, &executor), 0);
+    CHECK_EQ(anysync_executor_new(NULL, &other), 0);
+    CHECK_EQ(wait_gate_start_on(other, &task, gate), 0);
+    for (int i = 0; i < WAITERS; i++)
+        CHECK_EQ(wait_task_start_on(executor, &waiters[i], task.future), 0);
+    CHECK_EQ(nothing_run_on(executor), 0); /* they wait */
+    for (int i = 0; i < WAITERS; i++)
+        CHECK_EQ(wait_task_cancel(&waiters[i]), 0);
+    for (int i = 0; i < WAITERS; i++) {
+        CHECK_EQ(wait_task_wait(&waiters[i], NULL, ANYSYNC_FOREVER), -ECANCELED);
+        wait_task_drop(&waiters[i]);
+    }
+    open_gate(gate);
+    CHECK_EQ(wait_gate_wait(&task, NULL, ANYSYNC_FOREVER), 0);
+    CHECK_EQ(anysync_executor_shutdown(executor, ANYSYNC_CANCEL, ANYSYNC_FOREVER, NULL), 0);
+    CHECK_EQ(anysync_executor_shutdown(other, ANYSYNC_CANCEL, ANYSYNC_FOREVER, NULL), 0);
+    anysync_executor_unref(executor);
+    anysync_executor_unref(other);
+    anysync_future_unref(gate);
 }
 
 ANYSYNC_COROUTINE(int, run_back_after, (struct anysync_future *, gate))
