@@ -228,14 +228,14 @@ static int start(struct anysync_executor *executor)
         goto fail;
     worker->executor = executor;
     worker->scheduler = scheduler;
-    worker->before = counted(scheduler);
     asi_pointer_set(&scheduler->owner, executor);
-    asi_scheduler_open(scheduler, ASI_LOOP_WORKER, &executor->options);
     error = asi_thread_start(&worker->thread, executor->options.name, work, worker);
-    if (error) {
-        asi_mailbox_close(&scheduler->mailbox);
+    if (error)
         goto fail;
-    }
+    /* Not before: who knows the scheduler from its last worker may send it something at any time,
+     * and would wait for ever.  The thread waits for the lock. */
+    worker->before = counted(scheduler);
+    asi_scheduler_open(scheduler, ASI_LOOP_WORKER, &executor->options);
     executor->worker = worker;
     worker->next = executor->all_workers;
     executor->all_workers = worker;

@@ -4,7 +4,10 @@
  *
  * The calling worker blocks meanwhile, and serves nobody.  Only the thread is fresh: its
  * scheduler, with mailbox, doorbell and fault stack, comes from the pool, and a base is made only
- * if the task waits for a descriptor.  The task is put into the mailbox before the thread exists.
+ * if the task waits for a descriptor.  The mailbox is opened, and the task put into it, as soon as
+ * there is a thread, which waits for that at the lock `opening`.  Not before: who knows a task of
+ * an earlier loop may send the scheduler a letter at any time, and without a thread nobody would
+ * read it.
  *
  * Normally the caller joins the thread and gives the scheduler back.  When it leaves because the
  * grace time is over, the thread does that itself at its end: whoever raises `parted` second
@@ -21,6 +24,8 @@ static void run_nested(void *argument)
 {
     struct asi_scheduler *scheduler = argument;
 
+    asi_lock_take(&scheduler->opening);
+    asi_lock_give(&scheduler->opening);
     asi_scheduler_run(scheduler);
     if (asi_flag_raise(&scheduler->parted)) {
         asi_thread_detach(&scheduler->thread);
@@ -28,48 +33,55 @@ static void run_nested(void *argument)
     }
 }
 
-/* A loop of its own for TASK, with TASK in its mailbox. */
-static struct asi_scheduler *make_loop(
-        struct anysync_task *task, const struct anysync_executor_options *options)
+/* Open SCHEDULER, with TASK in its mailbox. */
+static void open_loop(struct asi_scheduler *scheduler, struct anysync_task *task,
+        const struct anysync_executor_options *options)
 {
-    struct asi_scheduler *scheduler = asi_scheduler_take();
-
-    if (!scheduler)
-        return NULL;
     asi_scheduler_open(scheduler, ASI_LOOP_NESTED, options);
     scheduler->root = task;
     task->scheduler = scheduler;
     asi_scheduler_post(scheduler, &task->letter);
-    return scheduler;
 }
 
 /* Names are inherited where there are any, so a worker's nested threads have its name. */
-static int start_thread(struct asi_scheduler *scheduler)
+static int start_thread(
+        struct asi_scheduler *scheduler, const struct anysync_executor_options *options)
 {
 #if defined(__linux__)
+    (void)options;
     return asi_thread_start_like_this(&scheduler->thread, run_nested, scheduler);
 #else
-    return asi_thread_start(&scheduler->thread, scheduler->options.name, run_nested, scheduler);
+    return asi_thread_start(&scheduler->thread, options->name, run_nested, scheduler);
 #endif
 }
 
-static void unmake_loop(struct asi_scheduler *scheduler)
+/* A thread with a loop of its own for TASK: 0 or the error. */
+static int start(struct anysync_task *task, const struct anysync_executor_options *options,
+        struct asi_scheduler **ret_scheduler)
 {
-    (void)asi_mailbox_take_all(&scheduler->mailbox);
-    asi_mailbox_close(&scheduler->mailbox);
-    asi_scheduler_give(scheduler);
+    struct asi_scheduler *scheduler = asi_scheduler_take();
+
+    *ret_scheduler = scheduler;
+    if (!scheduler)
+        return -ENOMEM;
+    asi_lock_take(&scheduler->opening);
+    int error = start_thread(scheduler, options);
+    if (!error)
+        open_loop(scheduler, task, options);
+    asi_lock_give(&scheduler->opening);
+    if (error)
+        asi_scheduler_give(scheduler);
+    return error;
 }
 
 int asi_run_nested(struct anysync_task *task, void *ret_result, anysync_time deadline)
 {
     struct asi_scheduler *here = asi_scheduler_here();
-    struct asi_scheduler *scheduler = make_loop(task, &here->options);
+    struct asi_scheduler *scheduler;
     bool abandoned;
 
-    int error = scheduler ? start_thread(scheduler) : -ENOMEM;
+    int error = start(task, &here->options, &scheduler);
     if (error) {
-        if (scheduler)
-            unmake_loop(scheduler);
         error = asi_call_fails(error, "no thread for the nested run of task \"%s\": %s",
                 asi_task_name(task), anysync_error_text(error));
         anysync_future_unref(&task->future); /* the loop's reference */

@@ -111,6 +111,7 @@ static struct asi_scheduler *make(void)
     bool closed = asi_mailbox_close(&scheduler->mailbox);
     ASI_ASSERT(closed, "a new mailbox was not empty");
     asi_list_init(&scheduler->begun);
+    scheduler->opening = (struct asi_lock)ASI_LOCK_INIT;
     return scheduler;
 }
 

@@ -37,6 +37,7 @@
 #include "thread/flag.h"
 #include "thread/held.h"
 #include "thread/local.h"
+#include "thread/lock.h"
 #include "thread/mailbox.h"
 #include "thread/spin.h"
 #include "thread/thread.h"
@@ -108,6 +109,7 @@ struct asi_scheduler {
             *blocked;  /* [graph lock] what its thread waits for; NULL: nothing, or unknown */
     void *fault_stack; /* for the overflow handler of its thread; owned, NULL until needed */
     struct asi_thread thread; /* of a nested loop */
+    struct asi_lock opening;  /* of a nested loop: until it is open its thread waits */
     struct asi_flag parted;   /* of a nested loop: caller or thread has left */
 };
 

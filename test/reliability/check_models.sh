@@ -198,12 +198,12 @@ weaken cell 2000000 "1 2 3 4 5"
 line R3 "$found of $planted" "all" "weaker orders and planted bugs found ($known known to do no harm)" $?
 
 # --- the plain file ----------------------------------------------------------------------------
-rounds=$(pick 20000 1000000)
+rounds=$(pick 20000 500000)
 gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Werror -pthread $models/queue.c \
     -o "$work/once" >>"$log" 2>&1 && "$work/once" || broken "queue.c"
 gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -pthread -DROUNDS="$rounds" -DPRODUCERS=3 -DLETTERS=20 \
     $models/queue.c -o "$work/queue" >>"$log" 2>&1 || broken "queue.c"
-run "$work/queue"
+LIMIT=3000 run "$work/queue"
 line R3 "$(said '[0-9]+ letters')" "no failure" "queue.c, the queue for outside checkers, as a stress" \
     "$status"
 finish

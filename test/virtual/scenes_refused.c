@@ -155,6 +155,7 @@ static void call(void *unused)
 /* The caller may have seen the worker that was there before. */
 SCENE(call_of_an_executor_whose_start_is_refused, 1, 0)
 {
+    scene_configure(0);
     open_executor();
     VIRTUAL_CHECK(anysync_executor_start(executor) == 0);
     int caller = virtual_start(call, NULL);
@@ -199,6 +200,70 @@ SCENE(refused_start_leaves_a_closed_loop, 0, 0)
         VIRTUAL_CHECK(!asi_scheduler_post(former, &letter));
     VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
     anysync_executor_unref(executor);
+}
+
+/* Who knows a loop from an earlier life sends it a letter at any time: it is refused, or read. */
+static struct asi_letter late_letter;
+static bool letter_sent, letter_read;
+
+static void read_letter(struct asi_letter *letter, void *receiver)
+{
+    (void)letter;
+    (void)receiver;
+    letter_read = true;
+}
+
+static void send_letter(void *unused)
+{
+    (void)unused;
+    late_letter.deliver = read_letter;
+    letter_sent = asi_scheduler_post(former, &late_letter);
+}
+
+static void check_letter(int sender)
+{
+    virtual_join(sender);
+    VIRTUAL_CHECK(letter_read || !letter_sent);
+}
+
+SCENE(letter_to_an_executor_whose_start_is_refused, 1, 0)
+{
+    scene_configure(0);
+    open_executor();
+    VIRTUAL_CHECK(anysync_run_on(executor, &note_loop, NULL, NULL, ANYSYNC_FOREVER) == 0);
+    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
+    letter_sent = letter_read = false;
+    int sender = virtual_start(send_letter, NULL);
+    virtual_disturb(0, 1);
+    int error = anysync_executor_start(executor);
+    virtual_disturb(0, 0);
+    VIRTUAL_CHECK(error == 0 || is_refusal(error));
+    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
+    check_letter(sender);
+    anysync_executor_unref(executor);
+}
+
+static int nest_twice_body(void *argument, void *result)
+{
+    (void)argument;
+    (void)result;
+    VIRTUAL_CHECK(anysync_run(&note_loop, NULL, NULL, ANYSYNC_FOREVER) == 0);
+    letter_sent = letter_read = false;
+    int sender = virtual_start(send_letter, NULL);
+    virtual_disturb(0, 1);
+    int error = anysync_run(&nothing, NULL, NULL, ANYSYNC_FOREVER);
+    virtual_disturb(0, 0);
+    VIRTUAL_CHECK(error == 0 || is_refusal(error));
+    check_letter(sender);
+    return 0;
+}
+
+static const struct anysync_function twice_nester = ANYSYNC_FUNCTION(nest, nest_twice_body, 0, 0);
+
+SCENE(letter_to_a_nested_run_whose_start_is_refused, 1, 0)
+{
+    scene_configure(0);
+    VIRTUAL_CHECK(anysync_run(&twice_nester, NULL, NULL, ANYSYNC_FOREVER) == 0);
 }
 
 /* Another one may be made where it was. */
