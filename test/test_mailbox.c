@@ -16,6 +16,8 @@
  *   until init opens it again                 a_closed_mailbox_refuses_letters_untouched,
  *                                             a_parked_mailbox_cannot_be_closed,
  *                                             init_opens_a_closed_mailbox_again
+ *   who is refused sees what came before      who_is_refused_sees_what_came_before_the_close
+ *   the close (TSan)
  *   every short sequence of calls             every_sequence_of_six_calls_follows_the_model
  *   one producer's order; publication of      stress_producers_publish_in_order
  *   plain payload (TSan)
@@ -32,7 +34,9 @@
 #include "thread/mailbox.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
 struct mail {
     struct asi_letter letter;
@@ -251,6 +255,34 @@ TEST(init_opens_a_closed_mailbox_again)
     asi_mailbox_init(&box);
     CHECK_EQ(asi_mailbox_push(&box, &a.letter), ASI_PUSH_QUEUED);
     CHECK(asi_mailbox_take_all(&box) == &a.letter);
+}
+
+static struct {
+    struct asi_mailbox box;
+    int left; /* plain, by the consumer before its close */
+    atomic_bool go;
+} refused;
+
+static void be_refused(void *argument, int index)
+{
+    struct asi_letter letter;
+
+    (void)argument, (void)index;
+    while (!atomic_load_explicit(&refused.go, memory_order_relaxed)) /* which orders nothing */
+        sched_yield();
+    CHECK_EQ(asi_mailbox_push(&refused.box, &letter), ASI_PUSH_CLOSED);
+    CHECK_EQ(refused.left, 1);
+}
+
+TEST(who_is_refused_sees_what_came_before_the_close)
+{
+    asi_mailbox_init(&refused.box);
+    struct test_threads *threads = test_threads_start(2, be_refused, NULL);
+
+    refused.left = 1;
+    CHECK(asi_mailbox_close(&refused.box));
+    atomic_store_explicit(&refused.go, true, memory_order_relaxed);
+    test_threads_join(threads);
 }
 
 /* --- all short sequences, against a model ----------------------------------------------------- */

@@ -253,3 +253,32 @@ SCENE(token_that_was_kept_goes_with_its_limiter, 0, 0)
 {
     twice(keep_token);
 }
+
+static int borrow_body(void *argument, void *result)
+{
+    struct anysync_limiter *limiter = *(struct anysync_limiter **)argument;
+    int error = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
+
+    (void)result;
+    if (!error)
+        anysync_limiter_release(limiter);
+    return error;
+}
+
+static const struct anysync_function borrower =
+        ANYSYNC_FUNCTION(borrow, borrow_body, sizeof(struct anysync_limiter *), 0);
+
+static void give_token_back(bool calm)
+{
+    struct anysync_limiter *limiter;
+
+    (void)calm;
+    VIRTUAL_CHECK(anysync_limiter_new(1, &limiter) == 0);
+    VIRTUAL_CHECK(anysync_run(&borrower, &limiter, NULL, ANYSYNC_FOREVER) == 0);
+    anysync_limiter_unref(limiter);
+}
+
+SCENE(token_that_is_given_back_leaves_nothing, 0, 0)
+{
+    twice(give_token_back);
+}
