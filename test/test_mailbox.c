@@ -28,15 +28,14 @@
  *   never both, never neither
  */
 #include "harness.h"
+#include "unordered.h"
 
 #include "base/list.h"
 #include "thread/doorbell.h"
 #include "thread/mailbox.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <semaphore.h>
-#include <stdatomic.h>
 
 struct mail {
     struct asi_letter letter;
@@ -268,8 +267,7 @@ static void be_refused(void *argument, int index)
     struct asi_letter letter;
 
     (void)argument, (void)index;
-    while (!atomic_load_explicit(&refused.go, memory_order_relaxed)) /* which orders nothing */
-        sched_yield();
+    unordered_wait(&refused.go);
     CHECK_EQ(asi_mailbox_push(&refused.box, &letter), ASI_PUSH_CLOSED);
     CHECK_EQ(refused.left, 1);
 }
@@ -281,7 +279,7 @@ TEST(who_is_refused_sees_what_came_before_the_close)
 
     refused.left = 1;
     CHECK(asi_mailbox_close(&refused.box));
-    atomic_store_explicit(&refused.go, true, memory_order_relaxed);
+    unordered_open(&refused.go);
     test_threads_join(threads);
 }
 

@@ -6,12 +6,11 @@
  *   a refused call comes after the close           who_is_refused_sees_what_came_before_the_close
  */
 #include "harness.h"
+#include "unordered.h"
 
 #include <anysync.h>
 
 #include <errno.h>
-#include <sched.h>
-#include <stdatomic.h>
 
 static struct {
     struct anysync_port *port;
@@ -28,8 +27,7 @@ static int never(void *argument)
 static void be_refused(void *argument, int index)
 {
     (void)argument, (void)index;
-    while (!atomic_load_explicit(&refused.go, memory_order_relaxed)) /* which orders nothing */
-        sched_yield();
+    unordered_wait(&refused.go);
     CHECK_EQ(anysync_port_call(refused.port, never, NULL, ANYSYNC_FOREVER), -ESHUTDOWN);
     CHECK_EQ(refused.left, 1); /* the thread sanitizer looks */
 }
@@ -41,7 +39,7 @@ TEST(who_is_refused_sees_what_came_before_the_close)
 
     refused.left = 1;
     anysync_port_close(refused.port);
-    atomic_store_explicit(&refused.go, true, memory_order_relaxed);
+    unordered_open(&refused.go);
     test_threads_join(threads);
     anysync_port_unref(refused.port);
 }

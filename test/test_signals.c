@@ -26,13 +26,12 @@
  */
 #include "fault.h"
 #include "futures.h"
+#include "unordered.h"
 #include "worlds.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -560,8 +559,7 @@ TEST(k8_stress_open_close_and_signals)
 static void raise_one(void *go, int index)
 {
     (void)index;
-    while (!atomic_load_explicit((atomic_bool *)go, memory_order_relaxed)) /* orders nothing */
-        sched_yield();
+    unordered_wait(go);
     CHECK_EQ(raise(SIGUSR1), 0);
 }
 
@@ -572,7 +570,7 @@ TEST(k8_a_handler_finds_all_of_a_set_or_none)
     struct test_threads *threads = test_threads_start(1, raise_one, &go);
     struct anysync_signals *signals = open_one(SIGUSR1);
 
-    atomic_store_explicit(&go, true, memory_order_relaxed);
+    unordered_open(&go);
     test_threads_join(threads);
     anysync_signals_close(signals);
 }

@@ -239,14 +239,20 @@ static int take_body(void *argument, void *result)
 static const struct anysync_function taker =
         ANYSYNC_FUNCTION(take, take_body, sizeof(struct anysync_limiter *), 0);
 
-static void keep_token(bool calm)
+/* FUNCTION with a limiter of one token, which goes then. */
+static void run_with_token(const struct anysync_function *function)
 {
     struct anysync_limiter *limiter;
 
-    (void)calm;
     VIRTUAL_CHECK(anysync_limiter_new(1, &limiter) == 0);
-    VIRTUAL_CHECK(anysync_run(&taker, &limiter, NULL, ANYSYNC_FOREVER) == 0);
+    VIRTUAL_CHECK(anysync_run(function, &limiter, NULL, ANYSYNC_FOREVER) == 0);
     anysync_limiter_unref(limiter);
+}
+
+static void keep_token(bool calm)
+{
+    (void)calm;
+    run_with_token(&taker);
 }
 
 SCENE(token_that_was_kept_goes_with_its_limiter, 0, 0)
@@ -256,12 +262,10 @@ SCENE(token_that_was_kept_goes_with_its_limiter, 0, 0)
 
 static int borrow_body(void *argument, void *result)
 {
-    struct anysync_limiter *limiter = *(struct anysync_limiter **)argument;
-    int error = anysync_limiter_acquire(limiter, ANYSYNC_FOREVER);
+    int error = take_body(argument, result);
 
-    (void)result;
     if (!error)
-        anysync_limiter_release(limiter);
+        anysync_limiter_release(*(struct anysync_limiter **)argument);
     return error;
 }
 
@@ -270,12 +274,8 @@ static const struct anysync_function borrower =
 
 static void give_token_back(bool calm)
 {
-    struct anysync_limiter *limiter;
-
     (void)calm;
-    VIRTUAL_CHECK(anysync_limiter_new(1, &limiter) == 0);
-    VIRTUAL_CHECK(anysync_run(&borrower, &limiter, NULL, ANYSYNC_FOREVER) == 0);
-    anysync_limiter_unref(limiter);
+    run_with_token(&borrower);
 }
 
 SCENE(token_that_is_given_back_leaves_nothing, 0, 0)

@@ -109,15 +109,21 @@ SCENE(refused_nested_run_loses_nothing, 0, 0)
     in_spite(run_nested);
 }
 
+/* A nested run whose thread, or memory, may be refused. */
+static void nest_in_spite(void)
+{
+    virtual_disturb(0, 1);
+    int error = anysync_run(&nothing, NULL, NULL, ANYSYNC_FOREVER);
+    virtual_disturb(0, 0);
+    VIRTUAL_CHECK(error == 0 || is_refusal(error));
+}
+
 /* The scheduler that was for it is closed: what comes to it from who knew it before is refused. */
 static int nest_in_vain_body(void *argument, void *result)
 {
     (void)argument;
     (void)result;
-    virtual_disturb(0, 1);
-    int error = anysync_run(&nothing, NULL, NULL, ANYSYNC_FOREVER);
-    virtual_disturb(0, 0);
-    VIRTUAL_CHECK(error == 0 || is_refusal(error));
+    nest_in_spite();
     struct asi_scheduler *scheduler = asi_scheduler_take();
     struct asi_letter letter;
     VIRTUAL_CHECK(!asi_scheduler_post(scheduler, &letter));
@@ -142,7 +148,23 @@ static void open_executor(void)
     struct anysync_executor_options options = {
             .spin = ANYSYNC_SPIN_NEVER, .stack_size = 16384, .grace_ns = ANYSYNC_FOREVER};
 
+    scene_configure(0); /* callers do not look before they sleep, either */
     VIRTUAL_CHECK(anysync_executor_new(&options, &executor) == 0);
+}
+
+static void shut_down(void)
+{
+    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
+}
+
+/* Its thread, or memory, may be refused. */
+static int start_in_spite(void)
+{
+    virtual_disturb(0, 1);
+    int error = anysync_executor_start(executor);
+    virtual_disturb(0, 0);
+    VIRTUAL_CHECK(error == 0 || is_refusal(error));
+    return error;
 }
 
 static void call(void *unused)
@@ -155,18 +177,14 @@ static void call(void *unused)
 /* The caller may have seen the worker that was there before. */
 SCENE(call_of_an_executor_whose_start_is_refused, 1, 0)
 {
-    scene_configure(0);
     open_executor();
     VIRTUAL_CHECK(anysync_executor_start(executor) == 0);
     int caller = virtual_start(call, NULL);
-    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
-    virtual_disturb(0, 1);
-    int error = anysync_executor_start(executor);
-    virtual_disturb(0, 0);
-    VIRTUAL_CHECK(error == 0 || is_refusal(error));
+    shut_down();
+    int error = start_in_spite();
     if (error)
         virtual_join(caller);
-    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
+    shut_down();
     if (!error)
         virtual_join(caller);
     anysync_executor_unref(executor);
@@ -184,21 +202,24 @@ static int note_loop_body(void *argument, void *result)
 
 static const struct anysync_function note_loop = ANYSYNC_FUNCTION(note, note_loop_body, 0, 0);
 
+/* An executor that was shut down, and whose loop is known. */
+static void open_and_note(void)
+{
+    open_executor();
+    VIRTUAL_CHECK(anysync_run_on(executor, &note_loop, NULL, NULL, ANYSYNC_FOREVER) == 0);
+    shut_down();
+}
+
 /* As of a nested run above. */
 SCENE(refused_start_leaves_a_closed_loop, 0, 0)
 {
     struct asi_letter letter;
 
-    open_executor();
-    VIRTUAL_CHECK(anysync_run_on(executor, &note_loop, NULL, NULL, ANYSYNC_FOREVER) == 0);
-    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
-    virtual_disturb(0, 1);
-    int error = anysync_executor_start(executor);
-    virtual_disturb(0, 0);
-    VIRTUAL_CHECK(error == 0 || is_refusal(error));
+    open_and_note();
+    int error = start_in_spite();
     if (error)
         VIRTUAL_CHECK(!asi_scheduler_post(former, &letter));
-    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
+    shut_down();
     anysync_executor_unref(executor);
 }
 
@@ -228,17 +249,11 @@ static void check_letter(int sender)
 
 SCENE(letter_to_an_executor_whose_start_is_refused, 1, 0)
 {
-    scene_configure(0);
-    open_executor();
-    VIRTUAL_CHECK(anysync_run_on(executor, &note_loop, NULL, NULL, ANYSYNC_FOREVER) == 0);
-    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
+    open_and_note();
     letter_sent = letter_read = false;
     int sender = virtual_start(send_letter, NULL);
-    virtual_disturb(0, 1);
-    int error = anysync_executor_start(executor);
-    virtual_disturb(0, 0);
-    VIRTUAL_CHECK(error == 0 || is_refusal(error));
-    VIRTUAL_CHECK(anysync_executor_shutdown(executor, ANYSYNC_DRAIN, ANYSYNC_FOREVER, NULL) == 0);
+    (void)start_in_spite();
+    shut_down();
     check_letter(sender);
     anysync_executor_unref(executor);
 }
@@ -250,10 +265,7 @@ static int nest_twice_body(void *argument, void *result)
     VIRTUAL_CHECK(anysync_run(&note_loop, NULL, NULL, ANYSYNC_FOREVER) == 0);
     letter_sent = letter_read = false;
     int sender = virtual_start(send_letter, NULL);
-    virtual_disturb(0, 1);
-    int error = anysync_run(&nothing, NULL, NULL, ANYSYNC_FOREVER);
-    virtual_disturb(0, 0);
-    VIRTUAL_CHECK(error == 0 || is_refusal(error));
+    nest_in_spite();
     check_letter(sender);
     return 0;
 }
