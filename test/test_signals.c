@@ -556,6 +556,26 @@ TEST(k8_stress_open_close_and_signals)
     in_worlds_with_signals(PLAIN, churn_together);
 }
 
+static void raise_or_open(void *argument, int index)
+{
+    (void)argument;
+    for (long round = 0; round < rounds; round++) {
+        if (index & 1)
+            CHECK_EQ(raise(SIGUSR1), 0);
+        else
+            anysync_signals_close(open_one(SIGUSR1));
+    }
+}
+
+/* Handlers that are late for a set that was closed meet the next one in its place. */
+TEST(k8_stress_handlers_are_late)
+{
+    rounds = test_scaled(3000);
+
+    CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR);
+    test_together(4, raise_or_open, NULL);
+}
+
 static void raise_one(void *go, int index)
 {
     (void)index;

@@ -28,7 +28,7 @@ struct place {
     asi_atomic(uint64_t) wants; /* 0: nothing */
     uint64_t set;               /* [lock] */
     int pipe[2];                /* [const] once made */
-    pid_t process;              /* whose it is; written before wants */
+    pid_t process;              /* [const] once made: whose it is */
     bool made;                  /* [lock] it has a pipe */
     bool taken;                 /* [lock] */
 };
@@ -159,6 +159,16 @@ int asi_caught_check(int number)
     return number >= 1 && number <= SIGNALS ? 0 : -EINVAL;
 }
 
+/* [lock] Once in each process: a handler that is late for the place's last user reads this, too. */
+static bool make_pipe(struct place *place)
+{
+    if (asi_fault("pipe") || pipe2(place->pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+        return false;
+    place->process = getpid();
+    place->made = true;
+    return true;
+}
+
 /* [lock] A free place with a pipe, or NULL. */
 static struct place *take_place(void)
 {
@@ -166,10 +176,9 @@ static struct place *take_place(void)
         struct place *place = &places[i];
         if (place->taken)
             continue;
-        if (!place->made && (asi_fault("pipe") || pipe2(place->pipe, O_CLOEXEC | O_NONBLOCK) != 0))
+        if (!place->made && !make_pipe(place))
             return NULL;
-        place->made = place->taken = true;
-        place->process = getpid();
+        place->taken = true;
         return place;
     }
     return NULL;

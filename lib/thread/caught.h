@@ -3,8 +3,9 @@
  * Caught: signals that handlers put into pipes.
  *
  * A place is one pipe and the signals it wants.  There are a few places, static, and their pipes
- * are never closed (but in a forked child): so a handler that is late writes into a pipe that is
- * there, perhaps of the next user, who looks at the number anyway.
+ * are never closed (but in a forked child): so a handler that is late for a user who closed writes
+ * into a pipe that is there, perhaps of the next user, who looks at the number anyway.  All it
+ * reads of a place besides what it wants is written once, when the pipe is made.
  *
  *              | open | close | handler |   "-": may run at the same time
  *   open       |  -   |   -   |    -    |
