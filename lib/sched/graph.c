@@ -208,6 +208,7 @@ static bool is_confirmed(const struct asi_edge *edge)
  * it is stuck. */
 static bool look_around(struct asi_edge *edge)
 {
+    walk.open_count = 0; /* also without a walk: what an earlier one met may be gone */
     if (asi_walk_is_over(edge))
         return false;
     if (edge->cuts != cuts) {
