@@ -315,7 +315,6 @@ static void deliver_probe(struct asi_letter *letter, void *receiver)
 {
     struct probe *probe = asi_container_of(letter, struct probe, letter);
     struct asi_scheduler *here = receiver;
-    bool stuck;
 
     asi_lock_take(&lock);
     struct asi_edge *edge = initiator(probe);
@@ -327,8 +326,8 @@ static void deliver_probe(struct asi_letter *letter, void *receiver)
         memcpy(walk.path.steps, probe->steps,
                 (probe->said < ASI_PATH_MOST ? probe->said : ASI_PATH_MOST) *
                         sizeof(struct asi_step));
-        stuck = probe->node ? asi_walk_goes_on(&walk, probe->node)
-                            : asi_walk_loop_is_stuck(&walk, here);
+        bool stuck = probe->node ? asi_walk_goes_on(&walk, probe->node)
+                                 : asi_walk_loop_is_stuck(&walk, here);
         if (stuck)
             come_back(edge, probe);
         else if (!is_one_of_several(edge))
