@@ -22,6 +22,7 @@
  *                                                k8_refused_at_each_place
  *      a forked child is as before               k8_a_forked_child_has_the_handlers_of_before
  *      all of it at once                         k8_stress_open_close_and_signals
+ *                                                k8_stress_handlers_are_late
  *                                                k8_a_handler_finds_all_of_a_set_or_none
  */
 #include "fault.h"
