@@ -18,6 +18,7 @@
  *   a close in a scope whose time ends                      a_close_may_be_cut_short
  *   mutexes need not be given up last first                 mutexes_are_unlocked_in_any_order
  */
+#include "unordered.h"
 #include "worlds.h"
 
 #include <anysync/callback.h>
@@ -384,11 +385,14 @@ TEST(a_plain_thread_has_no_base)
     CHECK_EQ(anysync_last_error()->code, -EPERM);
 }
 
+static atomic_bool asked_twice;
+
 ANYSYNC_BLOCKING(void, inner_job, (struct anysync_future *, begun))
 {
     open_gate(begun);
     while (anysync_check_cancelled() == 0)
         CHECK_EQ(anysync_sleep(anysync_in_us(100)), 0);
+    unordered_wait(&asked_twice); /* an ended job would say so to the second */
     return -ECANCELED;
 }
 
@@ -410,6 +414,7 @@ TEST(a_job_within_a_job_hears_of_the_cancel)
     pass_gate(begun);
     CHECK_EQ(outer_job_cancel(&working), 0);
     CHECK_EQ(outer_job_cancel(&working), 0);
+    unordered_open(&asked_twice);
     CHECK_EQ(outer_job_wait(&working, ANYSYNC_FOREVER), -ECANCELED);
     anysync_future_unref(begun);
 }

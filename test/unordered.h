@@ -6,6 +6,7 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 static inline void unordered_wait(atomic_bool *gate)
 {
